@@ -1987,6 +1987,16 @@ describe('the likely kind', () => {
     );
   });
 
+  test('of a main thread that loads a library may be a slow disk', () => {
+    const of = (...names: string[]) =>
+      failureKind({ outcome: hang, signature: null, threads: [stack(true, false, ...names)] });
+    const load = ['pread64', 'open_verify', '_dl_map_object', 'dl_open_worker', 'main'];
+    assert.deepEqual([of(...load)?.id, of(...load)?.or?.id], ['blocked', 'slow']);
+    // What a library's own code waits for as it is loaded is another matter.
+    const own = ['read', 'a', 'b', 'c', 'd', 'e', '_dl_open', 'main'];
+    assert.deepEqual([of(...own)?.id, of(...own)?.or], ['blocked', null]);
+  });
+
   test('of a signal that the kernel sends says for what', () => {
     for (const [signal, why] of [
       ['SIGPIPE', /nobody can read/],

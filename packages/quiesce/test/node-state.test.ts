@@ -91,6 +91,12 @@ const nodeHangs: readonly (readonly [id: string, what: string, program: string, 
     "for (const time of ['100', '101']) require('child_process').spawn('sleep', [time], { stdio: 'ignore' })",
     /^kept alive by child process x2 \d+ \(sleep 100\) and \d+ \(sleep 101\)$/,
   ],
+  [
+    'event-loop-alive',
+    'a child process whose output it reads',
+    "require('child_process').spawn('sleep', ['100'])",
+    /^kept alive by pipe or Unix socket x3, child process \d+ \(sleep 100\)$/,
+  ],
   ['busy', 'a loop in JavaScript', 'setTimeout(function spin() { for (;;); })', /at spin \(\[eval\]:1\)$/],
   [
     'blocked',

@@ -188,3 +188,25 @@ ctypes.CDLL(None).pthread_exit(0)
     assert.match(runs[0]?.leaked.join() ?? '', /ends-main\.py/);
   });
 });
+
+test('a helper of Python that ends by itself a little later is not left behind, and other processes are', {
+  skip: linuxOnly,
+}, async () => {
+  const sleeps = (as: string): string => `import time; time.sleep(0.6) # ${as}`;
+  for (const [behind, left] of [
+    [sleeps('from multiprocessing.resource_tracker import main'), 0],
+    [sleeps('another'), 1],
+  ] as const) {
+    const command = ['sh', '-c', '"$0" -c "$1" & exit 0', python, behind];
+    const { runs } = await run({ command, runs: 1 });
+    assert.equal(runs[0]?.leaked.length, left, behind);
+  }
+  // Python's own, which has hardly started when the program ends.
+  const shares =
+    'from multiprocessing import shared_memory as m; s = m.SharedMemory(create=True, size=10); s.close(); s.unlink()';
+  const { runs } = await run({ command: [python, '-c', shares], runs: 8 });
+  assert.deepEqual(
+    runs.flatMap(({ leaked }) => leaked),
+    [],
+  );
+});

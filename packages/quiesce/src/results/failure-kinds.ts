@@ -1,7 +1,7 @@
 // results/: the one model of results. A session makes results; they are written as JSON, read back, merged, resumed and
 // reported. report/ decides how a report looks to a reader, session/ how runs are made.
 import { formatMs } from '../duration.js';
-import { EXITING, type Wait } from '../run/waiting.js';
+import { EXITING, WAITING_FRAMES, type Wait } from '../run/waiting.js';
 import { ADDON_LOAD, busyDetail, type FailureTraces, NODE_API, prepare, type Traces } from './traces.js';
 
 /** A cause of failures, in the words of a page in docs/diagnosis. */
@@ -408,7 +408,7 @@ const rules: readonly Rule[] = [
     or: ({ main, mainWaits }) => {
       if (mainWaits === undefined) return undefined;
       const id = EXITING.test(main) && waitsForThread(mainWaits) ? 'join-at-exit' : 'blocked';
-      return { id, decide: 'whether it ends when --timeout is several times as long' };
+      return { id, decide: DECIDED_BY_TIMEOUT };
     },
   },
   {
@@ -521,6 +521,9 @@ const rules: readonly Rule[] = [
     },
     or: ({ mainUnseen, mainWaits, main, alone, forkedFrom, ofJava }) => {
       if (ofJava.length > 0) return { id: 'join-at-exit', decide: DECIDED_BY_JAVA };
+      // On a cold disk that takes as long as it takes.
+      if (LOADS.test(main.split('\n', WAITING_FRAMES).join('\n')))
+        return { id: 'slow', decide: DECIDED_BY_TIMEOUT };
       if (alone || mainWaits === 'child') return undefined;
       if (forkedFrom !== undefined && waitsForThread(mainWaits))
         return { id: 'threads-lost-in-fork', decide: DECIDED_BY_STARTER };
@@ -537,6 +540,8 @@ const rules: readonly Rule[] = [
   },
 ];
 
+/** In a stack: the dynamic loader opens or prepares a library. */
+const LOADS = /^(?:dlopen\w*|_dl_(?:open|map_object|relocate_object|catch_exception)\w*)(?!\w)/m;
 const UNCAUGHT = /^(?:cxx-terminate|rust-foreign-exception)$/;
 const BAD_ALLOC = /'std::bad_(?:array_new_length|alloc)'/;
 // Go's handler prints a signal and where it came; one that came in C code that Go had called is also fatal.
@@ -599,6 +604,7 @@ const DECIDED_BY_REFUSAL =
   'whether its worker was being terminated, or Node-API worked and the addon threw for a reason of its own';
 const DECIDED_BY_JAVA =
   "whether Java's main thread is in Runtime.exit or DestroyJavaVM, which wait for shutdown hooks (jcmd PID Thread.print)";
+const DECIDED_BY_TIMEOUT = 'whether it ends when --timeout is several times as long';
 const DECIDED_BY_WAKER = 'whether another thread should end that wait';
 const DECIDED_BY_TERMINATE = 'whether the code at that place calls std::terminate() itself';
 const DECIDED_BY_UNWINDING =

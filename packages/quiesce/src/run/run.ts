@@ -5,6 +5,7 @@ import { listProc, readProc } from '../process/proc.js';
 import { type GroupMember, type ProcessGroup, spawnGroup } from '../process/process-group.js';
 import {
   ancestorsOf,
+  commandLine,
   haltOf,
   hasEnded,
   innermostNumber,
@@ -166,6 +167,8 @@ export interface Evidence {
 
 const HALF_OUTPUT_BYTES = 32 * 1024;
 const GROUP_GRACE_MS = 100;
+/** The same for processes that end by themselves. Python's helper may first have to start. */
+const ENDING_GRACE_MS = 2_000;
 const DRAIN_MS = 1_000;
 const MOST_LINE = 512;
 const MOST_WITNESSED = 1_000;
@@ -653,17 +656,33 @@ function leftOf(pid: number, lines: readonly WitnessLine[]): Omit<LeftAtExit, 'f
 
 /** Waits for the rest of the group and its output, kills what outlives both, and names it. */
 async function endGroup(group: ProcessGroup, closed: Promise<void>): Promise<string[]> {
-  const quiet = Promise.all([closed, group.gone(GROUP_GRACE_MS)]).then(([, gone]) => gone);
-  const patience = startTimer(GROUP_GRACE_MS);
-  const allGone = await Promise.race([quiet, patience.passed.then(() => false)]);
-  patience.stop();
-  if (allGone) return [];
+  if (await isGoneWithin(GROUP_GRACE_MS, group, closed)) return [];
+  const rest = group.members();
+  const ends = rest.length > 0 && rest.every(({ pid }) => endsByItself(pid));
+  if (ends && (await isGoneWithin(ENDING_GRACE_MS, group, closed))) return [];
   const outliving = group.members();
   group.kill('SIGKILL');
   await group.gone(DRAIN_MS);
   await Promise.race([closed, delay(DRAIN_MS)]);
   for (const stream of group.output) stream.close();
   return outliving.map(({ command }) => command);
+}
+
+async function isGoneWithin(ms: number, group: ProcessGroup, closed: Promise<void>): Promise<boolean> {
+  const quiet = Promise.all([closed, group.gone(ms)]).then(([, gone]) => gone);
+  const patience = startTimer(ms);
+  const gone = await Promise.race([quiet, patience.passed.then(() => false)]);
+  patience.stop();
+  return gone;
+}
+
+/** The helper of Python that removes what processes shared, once all of them have ended. */
+const TRACKER = /\bfrom multiprocessing\.(?:resource|semaphore)_tracker import main\b/;
+
+/** Whether a process is that helper, or has given its memory back and with it its command line. */
+function endsByItself(pid: number): boolean {
+  const command = commandLine(pid);
+  return command === undefined ? process.platform === 'linux' : TRACKER.test(command);
 }
 
 function signalProcess(pid: number, signal: NodeJS.Signals): void {

@@ -134,6 +134,10 @@ function awaitedBy(
   const own = links.get(pid);
   if (own === undefined || main?.halted !== undefined) return undefined;
   if (threads.some(({ busy }) => busy) || EXITING.test(names(main?.frames))) return undefined;
+  // A Node that a child keeps alive reads what the child prints, too. It may have forgotten to end the child.
+  if (polls(main) && main?.keptAliveBy?.some((one) => one.startsWith('child process'))) {
+    return waitsForChildren(threads, command) ? new Set(own.children) : undefined;
+  }
   const of = (awaits: Awaits | undefined): number[] => othersIn(awaits, pid, own, links);
   const byMain = own.awaits.get(pid);
   // A server's socket, for example.
