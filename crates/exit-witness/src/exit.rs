@@ -112,16 +112,9 @@ fn report_threads(pid: i32) {
             if count <= MOST_THREADS {
                 let line = Line::new("thread").field(pid).field(tid).text(name);
                 let (line, gone) = with_module(starter, |library, gone| (line.text(library), gone));
-                let runtime = start != starter;
-                let line = if runtime { with_module(start, |library, _| line.text(library)) } else { line };
-                channel::send(
-                    &match (gone, runtime) {
-                        (false, _) => line,
-                        (true, false) => line.text(b"").text(b"unloaded"),
-                        (true, true) => line.text(b"unloaded"),
-                    }
-                    .end(),
-                );
+                let line =
+                    if start == starter { line.text(b"") } else { with_module(start, |library, _| line.text(library)) };
+                channel::send(&line.text(if gone { b"unloaded" } else { b"" }).end());
             }
         });
     // In a chroot without /proc, or without a free descriptor, nothing is known.
