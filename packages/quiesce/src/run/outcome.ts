@@ -61,7 +61,7 @@ export function isFailure(outcome: Outcome, status: ExitStatus, expect: Expect):
   return !statusMatches(outcome, status.code, expect);
 }
 
-/** The same of a run in a report, which has an outcome and no exit status. */
+/** The same for a run in a report, which has an outcome and no exit status. */
 export function countsAsFailed(outcome: Outcome, expect: Expect): boolean {
   const code =
     outcome.kind === 'clean'
