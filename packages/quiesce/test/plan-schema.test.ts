@@ -65,7 +65,7 @@ const LEFT: readonly (readonly [what: string, messages: RegExp, plans: readonly 
   ],
   [
     'names that refer to others, or are there twice',
-    /unknown service|already the name|not in ports/,
+    /unknown service|already the name|not in ports|both provide/,
     [
       plan({ uses: ['t'] }, { services: {} }),
       {
@@ -89,10 +89,11 @@ const LEFT: readonly (readonly [what: string, messages: RegExp, plans: readonly 
   ],
   [
     'a scenario and the defaults together',
-    /allowFailures needs until|nothing is strict|strict needs|without the witness|exclude each other/,
+    /allowFailures needs until|nothing is strict|strict needs|none counts|without the witness|exclude each other/,
     [
       plan({ allowFailures: 1 }),
       plan({ allowThreads: ['x'] }),
+      plan({ ignoreOutput: ['x'], signatures: false }),
       plan({ strict: true }, { defaults: { witness: false } }),
       plan({ timeline: true }, { defaults: { witness: false } }),
       plan({ valgrind: true }, { defaults: { asan: true } }),

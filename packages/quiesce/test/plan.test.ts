@@ -435,3 +435,35 @@ test('a module that keeps itself waiting is given up', async () => {
   await assert.rejects(loadPlan(endless, { timeoutMs: 200 }), /hasn't finished loading after 200 ms/);
   (globalThis as { endPlan?: () => void }).endPlan?.();
 });
+
+test('settings that would change nothing, or that only one of two could have, are refused', async () => {
+  const text = `services:
+  s: { command: ['true', '\${prot:p} \${x:1}'], ports: [p], provides: { URL: a } }
+  t: { command: ['true'], provides: { URL: b } }
+scenarios:
+  - { name: a, command: ['true'], uses: [s, t] }
+  - { name: b, command: ['true'], signatures: false, ignoreOutput: [x] }
+  - { name: c, command: ['true'], signatures: false, ignoreOutput: [x], expect: { stderr: empty } }
+  - { name: d, command: ['true'], env: { QUIESCE_AMPLIFY_HOLD_MS: 5ms, QUIESCE_AMPLIFY_HOLD: '3' } }
+  - { name: e, command: ['true'], env: { QUIESCE_AMPLIFY_HOLD_MS: '5', QUIESCE_AMPLIFY_CHILDREN: '0' } }
+`;
+  const error = await loadPlan(file('idle.yaml', text), { overrides: {} }).then(
+    () => assert.fail('it is wrong'),
+    (error: PlanError) => error,
+  );
+  for (const [i, message] of [
+    /^2:\d+ services\.s\.command: \$\{prot:p\} is not a placeholder; did you mean \$\{port:p\}\?$/,
+    /^5:\d+ scenarios\.0\.uses: services "s" and "t" both provide URL/,
+    /^6:\d+ scenarios\.1\.ignoreOutput: output is to be ignored, but none counts/,
+    /^8:\d+ scenarios\.3\.env\.QUIESCE_AMPLIFY_HOLD_MS: .* is "5ms": give a whole number of milliseconds, without a unit$/,
+    /^8:\d+ scenarios\.3\.env\.QUIESCE_AMPLIFY_HOLD: QUIESCE_AMPLIFY_HOLD is no variable of the amplifier/,
+  ].entries()) {
+    assert.match(problemText(error.problems[i] as PlanProblem), message);
+  }
+  assert.equal(error.problems.length, 5);
+  const { code, stderr } = await runCli(['run', '-n', '1', '--perturb', 'amplify', '--', 'true'], {
+    ...{ cwd: dir, env: { QUIESCE_AMPLIFY_LINGER_MS: '0.5s' } },
+  });
+  assert.equal(code, 2, stderr);
+  assert.match(stderr, /QUIESCE_AMPLIFY_LINGER_MS is "0\.5s": give a whole number of milliseconds/);
+});

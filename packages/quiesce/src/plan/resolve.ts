@@ -6,8 +6,9 @@ import { nameMatcher } from '../glob.js';
 import { underChecker } from '../perturb/checker.js';
 import { parsePerturb, randomSeed } from '../perturb/perturb.js';
 import type { Perturbing } from '../perturb/perturbed-run.js';
+import { tuningProblems } from '../perturb/tuning.js';
 import { goalRuns, parseRate, type RateGoal } from '../statistics/rate-goal.js';
-import { combinationProblems } from './check/problems.js';
+import { combinationProblems, judgesOutput } from './check/problems.js';
 import { checkPlan } from './check/schema.js';
 import type { ValueOption } from './option.js';
 import {
@@ -77,6 +78,10 @@ export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source
     return shardOf(scenario, overrides.shard);
   });
   refuseIdle(overrides, resolved);
+  const [wrong] = resolved.some(({ perturb }) => perturb?.choice.parts.has('amplify'))
+    ? tuningProblems(process.env)
+    : [];
+  if (wrong !== undefined) throw new UsageError(wrong.problem, 'see docs/options.md');
   return { services: settled, scenarios: resolved };
 }
 
@@ -123,9 +128,6 @@ function refuseIdle(overrides: PlanOverrides, scenarios: readonly Scenario[]): v
     throw new UsageError('output is to be ignored, but none counts', 'leave out --no-signatures');
   }
 }
-
-const judgesOutput = ({ signatures, expect }: Scenario): boolean =>
-  signatures || (typeof expect === 'object' && expect.stderr === 'empty');
 
 /** A scenario's own `runs` or `until` overrides either one in the defaults. */
 function withDefaults(spec: ScenarioSpec, defaults: ScenarioDefaults): ScenarioSpec {

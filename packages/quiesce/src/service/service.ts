@@ -147,6 +147,15 @@ export function serviceProblems(spec: Partial<ServiceSpec>): ServiceProblem[] {
       if (port === undefined || ports.has(port)) continue;
       problems.push({ path: [field], message: `${placeholder} names a port that is not in ports` });
     }
+    const others = values.flatMap((text) => [...text.matchAll(OF_A_PORT)]);
+    for (const [misspelt, word = '', port = ''] of others) {
+      // A shell has other uses for a colon, but none for the name of a port.
+      if (/^ports?$/i.test(word) || !ports.has(port)) continue;
+      problems.push({
+        path: [field],
+        message: `${misspelt} is not a placeholder; did you mean \${port:${port}}?`,
+      });
+    }
     for (const [misspelt] of values.flatMap((text) => [...text.matchAll(MISSPELT)])) {
       const message = `${misspelt} is not a placeholder; there are \${dir} and \${port:NAME}`;
       problems.push({ path: [field], message });
@@ -156,6 +165,8 @@ export function serviceProblems(spec: Partial<ServiceSpec>): ServiceProblem[] {
 }
 
 const PLACEHOLDER = /\$\{(dir|port:([^}]*))\}/g;
+
+const OF_A_PORT = /\$\{([A-Za-z_]\w*):([^}]*)\}/g;
 
 /** What looks like one, but has no end or capitals. Any other may be meant for a shell, such as `${PORT:-80}`. */
 const MISSPELT = /\$\{(?:(?:dir|port:[^}]*)$|(?!port:)[Pp][Oo][Rr][Tt][Ss]?:[A-Za-z_][\w-]*\})/g;

@@ -4,10 +4,11 @@ import { isAbsolute, resolve } from 'node:path';
 import { definedOnly } from '../../defined.js';
 import { nameMatcher } from '../../glob.js';
 import { checkerProblem } from '../../perturb/checker.js';
+import { tuningProblems } from '../../perturb/tuning.js';
 import { findExecutable } from '../../process/executable.js';
 import { witnessProblem } from '../../run/witness.js';
 import { expandedNames } from '../matrix.js';
-import type { OverridingOptions, ScenarioDefaults } from '../options.js';
+import type { OptionValues, OverridingOptions, ScenarioDefaults } from '../options.js';
 import type { Matrix, Part, PlanParts } from '../plan.js';
 import type { CombinationProblem } from '../plan-error.js';
 import { AXES, type Placeholder } from './placeholders.js';
@@ -36,9 +37,17 @@ export function combinationProblems(parts: PlanParts, caller: Caller, baseDir: s
       return common === undefined ? ['scenarios', i] : ['defaults', common];
     };
     const all = { ...defaults.fields, ...fields, env: { ...defaults.fields.env, ...fields.env } };
+    for (const { name, problem } of tuningProblems(all.env)) {
+      const place =
+        fields.env?.[name] === undefined ? ['defaults', 'env', name] : ['scenarios', i, 'env', name];
+      add(place, problem);
+    }
     if (whole && defaults.whole) checkOptions(all, caller, pathOf, fields, add);
     const directory = directoryProblem(all.cwd, baseDir);
     if (directory !== undefined) add(pathOf('cwd'), directory.problem, directory.hint);
+    for (const message of sharedVariables(fields.uses ?? defaults.fields.uses ?? [], services)) {
+      add(pathOf('uses'), message, 'give one of them another name');
+    }
     if (fields.command === undefined) continue;
     const problem =
       placeholderProblem(fields.command, fields.matrix) ??
@@ -73,6 +82,21 @@ export function combinationProblems(parts: PlanParts, caller: Caller, baseDir: s
   return [...found.values()];
 }
 
+/** The variables that two of a scenario's services provide: it could get only one of them. */
+function sharedVariables(uses: readonly string[], services: PlanParts['services']): string[] {
+  const from = new Map<string, string>();
+  return uses.flatMap((service) => {
+    const provides = Object.hasOwn(services, service) ? services[service]?.provides : undefined;
+    return Object.keys(provides ?? {}).flatMap((variable) => {
+      const other = from.get(variable);
+      from.set(variable, service);
+      return other === undefined || other === service
+        ? []
+        : `services ${JSON.stringify(other)} and ${JSON.stringify(service)} both provide ${variable}`;
+    });
+  });
+}
+
 const IDLE_THREADS = 'threads are allowed, but nothing is strict about them';
 
 /** Problems of a scenario's options with one another, and with this machine. */
@@ -89,6 +113,8 @@ function checkOptions(
     strict,
     timeline,
     witness = true,
+    signatures = true,
+    expect = 'clean',
   } = { ...all, ...definedOnly(caller) };
   const checker = checkerProblem({ valgrind, asan });
   if (checker !== undefined) {
@@ -108,12 +134,23 @@ function checkOptions(
       'leave out one of the two settings',
     );
   }
+  if (own.ignoreOutput?.length && !judgesOutput({ signatures, expect })) {
+    add(
+      pathOf('ignoreOutput'),
+      'output is to be ignored, but none counts',
+      'leave out one of the two settings',
+    );
+  }
   if (own.allowThreads?.length && !strict) add(pathOf('allowThreads'), IDLE_THREADS, 'set strict, too');
   const until = caller.until ?? (caller.runs === undefined ? untilOf(own, all) : undefined);
   if (caller.runs === undefined && all.allowFailures && until === undefined) {
     add(pathOf('allowFailures'), 'allowFailures needs until');
   }
 }
+
+/** Whether a run's output bears on its outcome. */
+export const judgesOutput = ({ signatures, expect }: Pick<OptionValues, 'signatures' | 'expect'>): boolean =>
+  signatures || (typeof expect === 'object' && expect.stderr === 'empty');
 
 /** A scenario's own `runs` overrides the `until` of the defaults. */
 const untilOf = (own: ScenarioDefaults, all: ScenarioDefaults): unknown =>
