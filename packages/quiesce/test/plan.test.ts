@@ -456,7 +456,7 @@ scenarios:
     /^5:\d+ scenarios\.0\.uses: services "s" and "t" both provide URL/,
     /^6:\d+ scenarios\.1\.ignoreOutput: output is to be ignored, but none counts/,
     /^8:\d+ scenarios\.3\.env\.QUIESCE_AMPLIFY_HOLD_MS: .* is "5ms": give a whole number of milliseconds, without a unit$/,
-    /^8:\d+ scenarios\.3\.env\.QUIESCE_AMPLIFY_HOLD: QUIESCE_AMPLIFY_HOLD is no variable of the amplifier/,
+    /^8:\d+ scenarios\.3\.env\.QUIESCE_AMPLIFY_HOLD: QUIESCE_AMPLIFY_HOLD is not a variable of the amplifier/,
   ].entries()) {
     assert.match(problemText(error.problems[i] as PlanProblem), message);
   }

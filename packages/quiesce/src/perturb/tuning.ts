@@ -21,7 +21,7 @@ export function tuningProblems(
     if (!Object.hasOwn(TUNES, name)) {
       return {
         name,
-        problem: `${name} is no variable of the amplifier; there are ${Object.keys(TUNES).join(', ')}`,
+        problem: `${name} is not a variable of the amplifier; there are ${Object.keys(TUNES).join(', ')}`,
       };
     }
     const { pattern, wanted } = TUNES[name] ?? MILLISECONDS;
