@@ -154,7 +154,7 @@ describe('a C++ program with a pool that a library leaves', { skip: blind || com
   test('is in the JSON report, which its schema describes, and comes back from it', async () => {
     const result = await run({ command: [program], runs: 1, timeline: true, expect: 'any', timeout: '60s' });
     const plan = { ok: true, interrupted: false, startedAt: new Date(), durationMs: 1, planFile: null };
-    const all = { ...plan, hosts: [], sessions: [], serviceFailures: [], scenarios: [result] };
+    const all = { ...plan, hosts: [], sessions: ['a session'], serviceFailures: [], scenarios: [result] };
     const file = join(dir, 'report.json');
     writeFileSync(file, JSON.stringify(savedReport(all)));
     assert.equal(reportSchema.parse(JSON.parse(readFileSync(file, 'utf8'))).scenarios.length, 1);
