@@ -17,7 +17,13 @@ import { scenarioText } from '../src/report/terminal.js';
 import { failureKind, failureKinds } from '../src/results/failure-kinds.js';
 import { isAllowedThread } from '../src/run/allowed-threads.js';
 import type { SignatureMatch } from '../src/run/signatures.js';
-import { formatStacks, parseMappings, parseStacks, type StackFrame } from '../src/run/stack-trace.js';
+import {
+  formatStacks,
+  parseFrames,
+  parseMappings,
+  parseStacks,
+  type StackFrame,
+} from '../src/run/stack-trace.js';
 import { parseWitnessLine, WITNESS_FILE } from '../src/run/witness.js';
 import { hostOf, isHostThread } from '../src/timeline/hosts.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
@@ -525,7 +531,7 @@ describe('what a program did', () => {
     if (failures[0]?.outcome.kind === 'exit-code') return;
     assert.match(
       label(failures[0] ?? { kind: null }),
-      /^python-thread-unwound \(thread ".*" in unwound\.so\)$/,
+      /^python-thread-unwound \(a daemon thread of Python's own, thread ".*" in unwound\.so\)$/,
     );
     assert.doesNotMatch(
       failures[0]?.evidence.threads[0]?.frames.map(({ name }) => name).join(' ') ?? '',
@@ -1938,6 +1944,51 @@ describe('the likely kind', () => {
     assert.equal(other?.detail, unplaced);
   });
 
+  test("of a thread that called Python too late says whether it is Python's own", () => {
+    const lines = [
+      'take_gil () from /usr/lib/libpython3.11.so.1.0',
+      'step () from /x/apsw/__init__.cpython-311.so',
+    ];
+    const frames = parseFrames(lines.map((line, i) => `#${i}  0x0000000000000001 in ${line}`).join('\n'), []);
+    const detailOf = (...more: string[]): string | null | undefined => {
+      const own = more.map((name) => ({ name, library: 'libpython3.11.so.1.0', source: null }));
+      const died = { ...stack(false, true), name: 'python', frames: [...frames, ...own] };
+      const threads = [died, stack(true, false, 'Py_FinalizeEx', 'main')];
+      const kind = failureKind({ outcome: crash, signature: null, threads });
+      assert.equal(kind?.id, 'python-after-finalization');
+      return kind.detail;
+    };
+    const named = 'thread "python" in apsw/__init__.cpython-311.so';
+    assert.equal(detailOf(), named);
+    assert.equal(detailOf('thread_run', 'pythread_wrapper'), `a daemon thread of Python's own, ${named}`);
+  });
+
+  test('of a crash in an exit handler of Python says where that was, or why it is not known', () => {
+    const frames = [
+      ['strlen', 'libc.so.6'],
+      ['string_at', '_ctypes.cpython-311.so'],
+      ['ffi_call', 'libffi.so.8'],
+      ['_PyEval_EvalFrameDefault', 'libpython3.11.so.1.0'],
+      ['Py_FinalizeEx', 'libpython3.11.so.1.0'],
+    ].map(([name = '', library = '']) => ({ name, library, source: null }));
+    const detailOf = (more: Partial<ThreadStack>): string | null | undefined => {
+      const kind = failureKind({
+        ...{ outcome: crash, signature: null },
+        threads: [{ ...stack(true, true), frames, ...more }],
+      });
+      assert.equal(kind?.id, 'crash-in-destructor');
+      return kind.detail;
+    };
+    const interpreted = [{ name: 'boom', file: '/app/p5.py', line: 3 }];
+    assert.equal(detailOf({ interpreted }), 'in _ctypes.cpython-311.so, of SIGSEGV, at boom (/app/p5.py:3)');
+    assert.equal(
+      detailOf({ notInterpreted: 'no py-spy' }),
+      'in _ctypes.cpython-311.so, of SIGSEGV, no py-spy',
+    );
+    const native = frames.filter(({ name }) => !name.startsWith('_PyEval'));
+    assert.doesNotMatch(detailOf({ notInterpreted: 'no py-spy', frames: native }) ?? '', /py-spy/);
+  });
+
   test('of a thread that Python ended blames the library that called Python, whatever Python ran', () => {
     const frames = [
       ['pthread_exit', 'libc.so.6'],
@@ -1959,7 +2010,7 @@ describe('the likely kind', () => {
       { name: 'thread_run', library: 'libpython3.13.so.1.0', source: null },
     ];
     const other = failureKind({ outcome: crash, signature: null, threads: [{ ...died, frames: own }, main] });
-    assert.equal(other?.detail, 'thread "python"');
+    assert.equal(other?.detail, `a daemon thread of Python's own, thread "python"`);
   });
 
   test('names an addon that loads another by its own name, if that has only a hash', () => {
@@ -2174,6 +2225,9 @@ describe('the likely kind', () => {
     const running = [stack(false, true, ...thrown, ...loop, ...worker), main];
     assert.equal(kindOf('', running), 'napi-after-teardown or uncaught-cxx-exception');
     assert.equal(kindOf('busy', running), 'uncaught-cxx-exception');
+    // zeromq 6.3: so deep in JavaScript that the debugger saw no more of it.
+    const cut = [stack(false, true, ...thrown, 'v8::internal::Builtin_HandleApiCall(int)'), main];
+    assert.equal(kindOf('', cut), 'napi-after-teardown or uncaught-cxx-exception');
     assert.equal(kindOf('', [stack(true, true, ...thrown, ...loop, 'main')]), 'uncaught-cxx-exception');
     const [died, ...others] = ending;
     assert.equal(kindOf('', [{ ...(died as ThreadStack), frames: [] }, ...others]), kindOf('', running));
@@ -2181,6 +2235,32 @@ describe('the likely kind', () => {
     assert.equal(kindOf('', ending, apple), 'napi-after-teardown');
     const other = "terminate called after throwing an instance of 'std::runtime_error'";
     assert.equal(kindOf('', ending, other), 'uncaught-cxx-exception');
+  });
+
+  test('of a panic because Node-API failed, while an environment ends, is that the addon called it too late', () => {
+    const idOf = (stderr: string, ...functions: string[]): string | undefined => {
+      const kind = failureKind({
+        ...{ outcome: { ...crash, signal: 'SIGABRT' }, stderr },
+        signature: printed('rust-panic', "thread '<unnamed>' panicked at napi/src/deferred.rs:130:3:"),
+        threads: [stack(false, true, 'abort', ...functions), stack(true, false, 'epoll_pwait', 'main')],
+      });
+      return kind?.or ? `${kind.id} or ${kind.or.id}` : kind?.id;
+    };
+    // lancedb 0.4.20, in a worker that is terminated.
+    const freed = ['node::Environment::CleanupHandles()', 'node::FreeEnvironment()'];
+    const torn = [
+      'napi::js_values::deferred::napi_resolve_deferred',
+      ...freed,
+      'node::worker::Worker::Run()',
+    ];
+    const late = 'napi-after-teardown or crash-in-destructor';
+    const now = 'assertion `left == right` failed: failed to delete napi ref\n  left: 1\n right: 0\n';
+    const formerly =
+      'assertion failed: `(left == right)`\n  left: `1`,\n right: `0`: failed to delete napi ref\n';
+    assert.equal(idOf(now, ...torn), late);
+    assert.equal(idOf(formerly, ...torn), late);
+    assert.equal(idOf(now.replace('left: 1', 'left: 0'), ...torn), 'crash-in-destructor');
+    assert.equal(idOf(now.replace('napi ref', 'file'), ...torn), 'crash-in-destructor');
   });
 
   test('of a fault in Node-API that nothing explains names a worker that has ended, too', () => {

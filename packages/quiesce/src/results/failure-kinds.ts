@@ -149,23 +149,27 @@ const rules: readonly Rule[] = [
       stderr,
       refused,
       functionGone,
+      failedStatus,
     }) =>
       refused !== undefined ||
+      (failedStatus && (anyEnding || died === 'background' || EXITING.test(faulting))) ||
       functionGone ||
       (signature === 'napi-fatal' && (!seen || died === 'background' || anyEnding)) ||
       (signature === 'rust-panic' && died === 'background' && NODE_API_REFUSES.test(stderr)) ||
       (!seen && died === 'background' && ending && NO_SCOPE.test(stderr)) ||
       (crashed && NODE_API.test(faulting) && (ending || EXITING.test(faulting))),
     detail: ({ culprit }) => culprit,
-    or: ({ refused, functionGone, anyEnding }) => {
+    or: ({ refused, functionGone, failedStatus, diedExiting, anyEnding }) => {
       if (functionGone && !anyEnding) return { id: 'native-crash', decide: DECIDED_BY_RELEASE };
+      if (failedStatus)
+        return { id: diedExiting ? 'crash-in-destructor' : 'rust-panic', decide: DECIDED_BY_STATUS };
       return refused === 'maybe' ? { id: 'uncaught-cxx-exception', decide: DECIDED_BY_REFUSAL } : undefined;
     },
   },
   {
     id: 'python-thread-unwound',
     title:
-      'Python ended a native thread that asked for the GIL after finalization, by unwinding through frames that forbid it',
+      'Python ended a thread that asked for the GIL after finalization, by unwinding through frames that forbid it',
     matches: (traces) => {
       const { signature, line, crashed, died, seen, faulting, python, stderr, unwound, ending } = traces;
       if (unwound) {
@@ -178,7 +182,7 @@ const rules: readonly Rule[] = [
         signature === 'rust-foreign-exception' || (signature === 'cxx-terminate' && NOT_JOINED.test(line));
       return fits && !seen && died !== 'main' && python === true;
     },
-    detail: ({ intruder }) => intruder,
+    detail: intruderDetail,
     or: ({ signature, stderr, seen, python, unwound }) => {
       if (unwound && python === true) return undefined;
       if (signature === 'forced-unwind' || NEVER_RETHROWN.test(stderr)) {
@@ -215,7 +219,7 @@ const rules: readonly Rule[] = [
   },
   {
     id: 'python-after-finalization',
-    title: 'a native thread called Python (PyGILState_Ensure or the like) after finalization',
+    title: 'a thread called Python (PyGILState_Ensure or the like) after finalization',
     matches: (traces) => {
       const { signature, crashed, died, seen, faulting, ending, stderr, pythonRan, mainUnseen } = traces;
       // The code that found the damage is not the code that caused it.
@@ -233,7 +237,7 @@ const rules: readonly Rule[] = [
         (crashed && died === 'background' && PYTHON_STATE.test(faulting))
       );
     },
-    detail: ({ intruder }) => intruder,
+    detail: intruderDetail,
     or: ({ ending, notFinalizing }) =>
       !ending && notFinalizing ? { id: 'python-without-gil', decide: DECIDED_BY_MAIN } : undefined,
   },
@@ -265,7 +269,7 @@ const rules: readonly Rule[] = [
       !LOCK_HELD.test(line) &&
       aborted !== 'by the program' &&
       (diedExiting || (died === 'main' && !seen && signature === 'python-gil' && !pythonRan)),
-    detail: ({ culprit, aborted, signature, signal, line }) => {
+    detail: ({ culprit, aborted, signature, signal, line, diedAt, printedAt, notDiedAt, interpreted }) => {
       const how =
         signature === 'pure-virtual'
           ? PURE_VIRTUAL
@@ -276,7 +280,8 @@ const rules: readonly Rule[] = [
               : signal === 'SIGABRT' || signal === ''
                 ? undefined
                 : `of ${signal}`;
-      return [culprit, how].filter((part) => part !== undefined).join(', ') || undefined;
+      const parts = [culprit, how, diedAt ?? printedAt ?? (interpreted ? notDiedAt : undefined)];
+      return parts.filter((part) => part !== undefined).join(', ') || undefined;
     },
     or: ({ signature }) => {
       if (signature === 'heap-corruption')
@@ -553,6 +558,11 @@ const GOROUTINE = /^goroutine \d+ .{0,60}\[.{1,100}\]:$/m;
 const PURE_VIRTUAL = 'a virtual method of an object that was being destroyed was called';
 const NO_SCOPE = /Cannot create a handle without a HandleScope/;
 
+/** What called Python too late. */
+function intruderDetail({ intruder, startedByPython }: Traces): string | undefined {
+  return startedByPython ? joined("a daemon thread of Python's own", intruder) : intruder;
+}
+
 /** The program's own threads in Java. */
 function besideJava(names: readonly string[]): string | undefined {
   if (names.length === 0) return undefined;
@@ -602,6 +612,8 @@ const DECIDED_BY_RELEASE =
   'whether the environment of the thread-safe function has ended (a worker that has ended leaves no stack), or the addon released the function too often';
 const DECIDED_BY_REFUSAL =
   'whether its worker was being terminated, or Node-API worked and the addon threw for a reason of its own';
+const DECIDED_BY_STATUS =
+  'whether the call had an environment that worked: a callback of a thread-safe function gets none once that has ended';
 const DECIDED_BY_JAVA =
   "whether Java's main thread is in Runtime.exit or DestroyJavaVM, which wait for shutdown hooks (jcmd PID Thread.print)";
 const DECIDED_BY_TIMEOUT = 'whether it ends when --timeout is several times as long';

@@ -6,7 +6,13 @@ import { OF_JAVA } from '../run/languages/java-frames.js';
 import type { Outcome } from '../run/outcome.js';
 import type { CrashFacts, LeftAtExit } from '../run/run.js';
 import { FAULTHANDLER, type SignatureMatch } from '../run/signatures.js';
-import { type InterpretedFrame, isHashed, type StackFrame, type ThreadStack } from '../run/stack-trace.js';
+import {
+  type InterpretedFrame,
+  isHashed,
+  libraryName,
+  type StackFrame,
+  type ThreadStack,
+} from '../run/stack-trace.js';
 import { EXITING, names, polls, raises, WAITING_FRAMES, type Wait, waitOf } from '../run/waiting.js';
 import { leftThreadLabel } from '../run/witness.js';
 import { hostOf, isHostThread } from '../timeline/hosts.js';
@@ -66,6 +72,8 @@ export interface Traces {
   readonly culprit: string | undefined;
   /** The same for a thread that called Python too late: the library that called Python, whatever Python ran for it. */
   readonly intruder: string | undefined;
+  /** Whether Python itself had started the thread that died. */
+  readonly startedByPython: boolean;
   /** Where the thread that died was in Python, as faulthandler printed it. */
   readonly printedAt: string | undefined;
   /** The same, as a tool for its language showed it. */
@@ -78,6 +86,8 @@ export interface Traces {
   readonly faulting: string;
   /** Whether the thread that died ran Python's own code, whatever called it. */
   readonly inPython: boolean;
+  /** Whether it ran code of the program's own language, whatever that had called. */
+  readonly interpreted: boolean;
   /** Whether it is a native thread: no interpreter is below what it ran. */
   readonly native: boolean;
   /** Whether a thread other than the one that died runs Python's own code, and doesn't wait there. */
@@ -119,6 +129,8 @@ export interface Traces {
    * `undefined` if there was no such exception, or a running environment's.
    */
   readonly refused: 'surely' | 'maybe' | undefined;
+  /** Whether an addon in Rust panicked because a function of Node-API had failed. */
+  readonly failedStatus: boolean;
   /**
    * What called abort(), if that wasn't a runtime that died: a program in its own language, other code, or something
    * unknown.
@@ -272,12 +284,14 @@ export function prepare(traces: FailureTraces): Traces {
     pooled: diedInMain === false && POOL.test(diedIn),
     culprit: culpritOf(faulting, diedInMain === false ? diedIn : undefined),
     intruder: intruderOf(faulting, diedInMain === false ? diedIn : undefined),
+    startedByPython: diedInMain === false && isStartedByPython(faulting),
     printedAt: printedAt(stderr),
     diedAt: placeOf(faulting),
     notDiedAt: faulting?.notInterpreted,
     recursion: recursionOf(faulting?.frames),
     faulting: faultingNames,
     inPython: faulting !== undefined && runsPython(faulting),
+    interpreted: faulting?.frames.some(isInterpreter) === true,
     native: faulting !== undefined && isNative(faulting),
     othersInPython: inPython.some((thread) => !thread.main),
     nativeInPython: nativeInPython !== undefined,
@@ -302,10 +316,11 @@ export function prepare(traces: FailureTraces): Traces {
           worker: diedInMain === false && (!seen || IN_WORKER.test(faultingNames)),
         })
       : undefined,
+    failedStatus: crashed && signature?.id === 'rust-panic' && FAILED_STATUS.test(stderr),
     offThread: crashed && diedInMain === false && callsNodeApiFromOutside(faulting),
     aborted:
       crashed && outcome.signal === 'SIGABRT' && diedInMain !== undefined ? abortedBy(faulting) : undefined,
-    unloaded: crash?.unloaded?.replace(/^.*\//, '') ?? '',
+    unloaded: libraryName(crash?.unloaded ?? ''),
     lostDestructor: isLostDestructor(faulting?.frames),
     overran: overran(faulting),
     halted: first?.halted,
@@ -375,7 +390,13 @@ const isTyped = (signature: SignatureMatch | null): boolean =>
 /** The exceptions of node-addon-api, as C++ runtimes print them, and whether there is a message. */
 const NODE_ADDON_API_ERROR = /(?:instance of '|of type )Napi::\w*Error\b/;
 const HAS_MESSAGE = /^ {2}what\(\): *\S|of type Napi::\w*Error: \S/m;
-const IN_WORKER = /^node::worker::Worker::/m;
+/**
+ * In the thread of a worker: what runs it, or JavaScript. Where the stack was cut off, only the latter may be seen.
+ */
+const IN_WORKER = /^(?:node::worker::Worker::|v8::internal::Builtin_|Builtins_)/m;
+/** What assertions of Rust print that found a Node-API function's status not to be napi_ok. */
+const FAILED_STATUS =
+  /assertion `left == right` failed: .*\bnapi\b.*\n\s+left: [1-9]\d*\n\s+right: 0$|assertion failed: `\(left == right\)`\n\s+left: `[1-9]\d*`,\n\s+right: `0`: .*\bnapi\b/m;
 
 /**
  * The message is a property of the JavaScript error, and where Node-API refuses calls it can't be read. An error that
@@ -410,7 +431,8 @@ function culpritOf(faulting: ThreadStack | undefined, name: string | undefined):
     .filter((frame) => frame.library !== null && !isRuntime(frame));
   const first = namedFirst(own.filter((frame) => !isHost(frame) && !isTrampoline(frame)));
   // A thread of the host has no other library.
-  const library = (first ?? (interpreter < 0 && name !== undefined ? own[0] : undefined))?.library;
+  const host = interpreter < 0 && name !== undefined ? own[0] : undefined;
+  const library = (first ?? host ?? own.find(isTrampoline))?.library;
   return culpritText(name, library);
 }
 
@@ -543,6 +565,14 @@ function placeOf(thread: Pick<ThreadStack, 'interpreted'> | undefined): string |
   const place = ({ name, file, line }: InterpretedFrame): string => `${name} (${file}:${line})`;
   return `at ${place(innermost)}${own === innermost ? '' : `, called in ${place(own)}`}`;
 }
+
+/** Whether Python started a thread, as `threading.Thread` does. */
+const isStartedByPython = ({
+  frames,
+  interpreted = [],
+}: Pick<ThreadStack, 'frames' | 'interpreted'> = NO_THREAD): boolean =>
+  frames.some(({ name }) => /^(?:pythread_wrapper|thread_run|t_bootstrap)$/.test(name ?? '')) ||
+  interpreted.some((frame) => isThreadStart(frame) && frame.file.endsWith('/threading.py'));
 
 /** How every thread of Python or Java begins. */
 const isThreadStart = ({ name, file }: InterpretedFrame): boolean =>

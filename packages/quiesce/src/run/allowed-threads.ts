@@ -1,6 +1,7 @@
 // run/: one run of a program: how it ended, what was seen of it, and what it left. The layers above decide how often it
 // is run, and what runs show together.
 import { globMatcher } from '../glob.js';
+import { libraryName } from './stack-trace.js';
 import type { LeftThread } from './witness.js';
 
 // Threads that their users can't end, by the file name of the library that started them, each with the reason.
@@ -34,7 +35,9 @@ export function isAllowedThread(
   { name, library, runtime }: LeftThread,
   patterns: readonly string[],
 ): boolean {
-  const files = [library, runtime].flatMap((path) => path?.replace(/^.*\//, '') ?? []);
+  const files = [library, runtime].flatMap((path) =>
+    path ? [path.replace(/^.*\//, ''), libraryName(path)] : [],
+  );
   const allowed = patterns.map(globMatcher);
   if ([...allowed, ...isWellKnown].some((matches) => matches(name))) return true;
   return files.some((file) => [...allowed, ...isOfWellKnown].some((matches) => matches(file)));

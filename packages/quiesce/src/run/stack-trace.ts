@@ -152,6 +152,10 @@ export const parseFrames = (text: string, mappings: readonly Mapping[]): StackFr
 /** Whether a library's file is named by a hash of its content, as in the caches of packages that unpack themselves. */
 export const isHashed = (library: string): boolean => /^[0-9a-f]{32,}(?:[-.]|$)/.test(library);
 
+/** The name of a library: that of its file, with its folder where that of the file says nothing, as in a package of Python. */
+export const libraryName = (path: string): string =>
+  /[^/]+\/__init__\.[^/]*$/.exec(path)?.[0] ?? path.slice(path.lastIndexOf('/') + 1);
+
 /** The threads' numbers in the same output, by their `pthread_t`, the number that the threads library uses. */
 export const parseHandles = (text: string): Map<bigint, number> =>
   new Map([...text.matchAll(HANDLE)].map(([, handle, tid]) => [BigInt(`0x${handle}`), Number(tid)]));
@@ -174,7 +178,7 @@ function parseFrame(address: string | undefined, text: string, mappings: readonl
   if (file === '') return { name: known ? withoutHash(name) : GENERATED, library: null, source };
   return {
     name: known ? withoutHash(name) : null,
-    library: file === undefined ? null : file.slice(file.lastIndexOf('/') + 1),
+    library: file === undefined ? null : libraryName(file),
     source,
   };
 }

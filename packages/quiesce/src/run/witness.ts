@@ -5,6 +5,7 @@ import { isMusl } from '../process/c-library.js';
 import { linkOfProc } from '../process/proc.js';
 import type { Way } from '../process/process-group.js';
 import { signalName } from '../process/signal-names.js';
+import { libraryName } from './stack-trace.js';
 
 /** A thread that still ran when its process ended. */
 export interface LeftThread {
@@ -140,10 +141,8 @@ export function parseWitnessLine(line: string): WitnessLine | undefined {
 /** A left thread in a few words: `tokio-runtime-w (etcd_client.abi3.so)`. */
 export function leftThreadLabel({ name, library, runtime, unloaded, main }: LeftThread): string {
   if (main) return `${name} (the main thread: another one ended the process)`;
-  const by = library === null ? 'library unknown' : baseName(library);
-  const through = runtime === undefined ? '' : ` by ${baseName(runtime)}`;
+  const by = library === null ? 'library unknown' : libraryName(library);
+  const through = runtime === undefined ? '' : ` by ${libraryName(runtime)}`;
   const gone = unloaded ? `; ${by} has been unloaded` : '';
   return `${name === '' ? 'unnamed' : name} (${by}${through}${gone})`;
 }
-
-const baseName = (path: string): string => path.slice(path.lastIndexOf('/') + 1);
