@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use preload::{Line, Next, call_next, process, sandbox};
 
 use crate::crash::unloaded::with_module;
-use crate::{channel, crash, hotspot, sanitizer, task, threads, timeline};
+use crate::{channel, crash, sanitizer, task, threads, timeline};
 
 mod descriptors;
+mod hotspot;
 
 /// Further ones are counted, but not named.
 const MOST_THREADS: usize = 64;

@@ -22,7 +22,6 @@
 mod channel;
 mod crash;
 mod exit;
-mod hotspot;
 mod main_end;
 mod modules;
 mod optional;
