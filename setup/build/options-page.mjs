@@ -314,7 +314,8 @@ export function variablesInSources() {
     for (const file of readdirSync(inRoot(folder), { recursive: true, encoding: 'utf8' })) {
       if (!/\.(ts|rs)$/.test(file)) continue;
       const text = readFileSync(inRoot(folder, file), 'utf8');
-      for (const [name] of text.matchAll(/\bQUIESCE_\w+/g)) names.add(name);
+      // A prefix of names is none.
+      for (const [name] of text.matchAll(/\bQUIESCE_\w*[A-Z\d]\b/g)) names.add(name);
       for (const [, name] of text.matchAll(/process\.env\.([A-Z]\w*)/g)) names.add(name);
       for (const [, list = ''] of text.matchAll(/\{([^{}]*)\} = process\.env\b/g)) {
         // The rest, and names that are only removed from it (`NAME: _name`), are not read.
