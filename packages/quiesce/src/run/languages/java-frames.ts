@@ -28,7 +28,8 @@ export async function javaThreads({ pid, hung, stopped, signal }: Questioned): P
   const jcmd = findJcmd(pid);
   if (jcmd === undefined) return none('jcmd, a tool of the JDK, is neither beside its Java nor in PATH');
   // A JVM that doesn't expect the signal by which jcmd asks would die, or print its threads to the program's output.
-  if (!catches(pid, 'SIGQUIT')) return none('it does not take SIGQUIT, by which jcmd asks (-Xrs)');
+  if (!catches(pid, 'SIGQUIT') && !existsSync(socketOf(pid)))
+    return none('it does not take SIGQUIT, by which jcmd asks');
   const options = [readProc(`/proc/${pid}/cmdline`), readProc(`/proc/${pid}/environ`)].join('\0');
   if (options.includes(NOT_ATTACHABLE)) return none(`${NOT_ATTACHABLE} is set`);
   const { text, problem } = await threadDump(jcmd, pid, signal);
@@ -93,14 +94,16 @@ function findJcmd(pid: number): string | undefined {
   return findExecutable('jcmd', process.cwd(), folders.join(delimiter)).path;
 }
 
+/** What a JVM listens on once it was asked, or with -Xrs from its start on. */
+const socketOf = (pid: number): string => `/proc/${pid}/root/tmp/.java_pid${innermostNumber(pid, pid)}`;
+
 async function threadDump(
   jcmd: string,
   pid: number,
   signal: AbortSignal | undefined,
 ): Promise<{ readonly text: string; readonly problem: string }> {
   const inside = innermostNumber(pid, pid);
-  const socket = `/proc/${pid}/root/tmp/.java_pid${inside}`;
-  const listened = existsSync(socket);
+  const socket = socketOf(pid);
   // jcmd is a program of Java itself. It must not start with the options of the Java under test.
   const { JAVA_TOOL_OPTIONS: _tool, _JAVA_OPTIONS: _all, JDK_JAVA_OPTIONS: _jdk, ...env } = process.env;
   try {
@@ -113,8 +116,8 @@ async function threadDump(
     if (error instanceof EnvironmentError) return { text: '', problem: error.message };
     throw error;
   } finally {
-    // What jcmd and the JVM leave where one of them is killed.
-    for (const file of [...(listened ? [] : [socket]), `/proc/${pid}/cwd/.attach_pid${inside}`]) {
+    // What jcmd and the JVM leave where one of them is killed, as the JVM soon is.
+    for (const file of [socket, `/proc/${pid}/cwd/.attach_pid${inside}`]) {
       try {
         rmSync(file, { force: true });
       } catch {} // it is another user's
