@@ -960,6 +960,10 @@ describe('what is left at exit', () => {
     const left = { name: 'x', library: '/usr/lib/libgomp.so.1.0.0' };
     assert.equal(isAllowedThread(left, []), true);
     assert.equal(isAllowedThread({ ...left, library: '/usr/lib/libgo.so' }, []), false);
+    // As reports name it.
+    const named = { ...left, library: '/x/apsw/__init__.cpython-311.so' };
+    assert.equal(isAllowedThread(named, ['apsw/__init__.*']), true);
+    assert.equal(isAllowedThread(named, ['other/__init__.*']), false);
     // Linked into a library with its own threads, which its users can end.
     const linked = { name: 'jemalloc_bg_thd', library: '/x/libarrow.so.2600' };
     assert.equal(isAllowedThread(linked, []), true);
