@@ -900,6 +900,15 @@ describe('a thread under the witness', () => {
 });
 
 describe('a signal that a program sends to itself', () => {
+  test('is named by whatever function it sends it', { skip: untraced || gccless }, async () => {
+    const queues = `#include <signal.h>
+      #include <unistd.h>
+      int main(void) { union sigval value = { 0 }; return sigqueue(getpid(), SIGABRT, value); }`;
+    const { failures } = await run({ command: [compiled('queues', queues)], runs: 1 });
+    const { kind, evidence } = failures[0] ?? {};
+    assert.deepEqual([kind?.id, kind?.detail], ['killed', 'by itself'], evidence?.stacks ?? '');
+  });
+
   for (const signal of ['SEGV', 'BUS', 'FPE', 'ABRT']) {
     for (const perturb of ['none', 'amplify']) {
       test(`is named: ${signal}, perturbed by ${perturb}`, { skip: untraced }, async () => {

@@ -58,7 +58,7 @@ const SENT_FOR: Readonly<Record<string, string>> = {
   SIGHUP: 'the kernel does, when the terminal or the leader of its session is gone',
 };
 /** At the top of a stack: the process sends itself a signal, as abort() never does. */
-const KILLS = /^(?:__GI_|__)?kill(?!\w)/;
+const KILLS = /^(?:__GI_|__)*(?:kill|sigqueue)(?!\w)/;
 const LOCK_HELD = /^Fatal Python error: (?:_enter_buffered_busy: )?could not acquire lock/;
 const NOT_JOINED = /without an active exception/;
 const NEVER_RETHROWN = /^FATAL: exception not rethrown/m;
