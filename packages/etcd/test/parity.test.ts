@@ -35,7 +35,7 @@ function declarationOf(name: string): string | undefined {
 
 function hasMember(owner: string, member: string): boolean {
   const body = declarationOf(owner);
-  const pattern = new RegExp(`^  (?:static |readonly |async |get |\\*)*${member}\\??[(<:]`, 'm');
+  const pattern = new RegExp(`^  (?:declare |static |readonly |async |get |\\*)*${member}\\??[(<:]`, 'm');
   if (body === undefined) return false;
   if (pattern.test(body)) return true;
   const [, base] = /^export interface \w+(?:<.*?>)? extends (\w+)/.exec(body) ?? [];
