@@ -214,7 +214,7 @@ impl Spawner {
                     let us = if *number == DONE { self.since_us } else { self.now_us };
                     push_reply(&mut self.output, *id, us, &Reply::Data(*number, data));
                     // The tester needs what was left only when the program has ended, right after it has said that.
-                    self.due |= *number != DONE || !LEFT.iter().any(|word| data.starts_with(word));
+                    self.due |= *number != DONE || !only_left(data);
                 }
                 Err(Errno::INTR | Errno::AGAIN) => {}
                 Ok(0) | Err(_) => ended.push(place),
@@ -317,6 +317,11 @@ impl Spawner {
     }
 }
 
+/// Whether these are lines of what was left, and no others. Another process may have written one to the same channel.
+fn only_left(data: &[u8]) -> bool {
+    data.split(|&byte| byte == b'\n').all(|line| line.is_empty() || LEFT.iter().any(|word| line.starts_with(word)))
+}
+
 fn is_ready(polled: rustix::io::Result<usize>) -> io::Result<bool> {
     match polled {
         Ok(count) => Ok(count > 0),
@@ -328,4 +333,16 @@ fn is_ready(polled: rustix::io::Result<usize>) -> io::Result<bool> {
 fn monotonic_us() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
     now.tv_sec.unsigned_abs() * 1_000_000 + now.tv_nsec.unsigned_abs() / 1_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::only_left;
+
+    #[test]
+    fn a_crash_behind_what_was_left_does_not_wait() {
+        assert!(only_left(b"thread\t1\t2\tpool\nthreads\t1\t1\nsocket\t1\n"));
+        assert!(!only_left(b"thread\t1\t2\tpool\nthreads\t1\t1\ncrash\t3\t3\t6\tmain\n"));
+        assert!(!only_left(b"done\n"));
+    }
 }

@@ -44,8 +44,8 @@ for (const { host, command, addon, kinds } of hosts) {
     for (const mode of ['static-runtime', 'late-callback'] as const) {
       test(`${mode}: crashes at exit, amplified`, { skip: missing ?? noAmplifier ?? false }, async () => {
         const { failed, failures, runs } = await runMode(mode, 'amplify');
-        // On a quiet machine, all of them do.
-        assert.ok(failed >= runs.length - 1, `${failed} of ${runs.length} failed`);
+        // On a quiet machine, all of them do. On a busy one a thread that is held back may not get a CPU in that time.
+        assert.ok(failed >= runs.length / 2, `${failed} of ${runs.length} failed`);
         for (const { outcome, phase } of failures) {
           // Dirty output: a thread prints its last words while the process still ends with 0.
           assert.match(outcomeLabel(outcome), /^(SIGSEGV|SIGABRT|SIGBUS|dirty output)$/);
