@@ -79,6 +79,27 @@ describe('a child that dies', { skip }, () => {
     );
   });
 
+  test('is seen although a second signal ends it before it has stopped', async () => {
+    const twice = join(dir, 'twice');
+    const source = `#include <signal.h>
+      #include <sys/wait.h>
+      #include <unistd.h>
+      int main(void) {
+        pid_t child = fork();
+        if (child == 0) for (;;) pause();
+        usleep(10000);
+        kill(child, SIGABRT);
+        for (volatile int i = 0; i < getpid() % 100 * 2000; i++);
+        kill(child, SIGABRT);
+        kill(child, SIGCONT);
+        waitpid(child, 0, 0);
+        return 1;
+      }`;
+    execFileSync('gcc', ['-w', '-x', 'c', '-', '-o', twice], { input: source });
+    const { runs } = await run({ command: [twice], runs: 150, stacks: false });
+    assert.deepEqual([...new Set(runs.map(({ childCrashes }) => childCrashes[0]?.signal))], ['SIGABRT']);
+  });
+
   const ownNumbers = ['unshare', '--user', '--map-root-user', '--pid', '--fork'];
   const noNamespaces = spawnSync(ownNumbers[0] ?? '', [...ownNumbers.slice(1), 'true']).status !== 0;
   test('in a PID namespace is found, though it has other numbers there', {

@@ -464,6 +464,8 @@ function lookAt(said: CrashReport, at: number, group: ProcessGroup, options: Run
   const members = group.members();
   const report = { ...said, ...numbersHere(said, members) };
   const member = members.find(({ pid }) => pid === report.pid);
+  // A second signal, as `timeout` sends it, may have ended it before it could stop.
+  const command = member?.command ?? (hasEnded(report.pid) ? report.thread || undefined : undefined);
   const waiters = ancestorsOf(report.pid, new Set(members.map(({ pid }) => pid)));
   const look = async (): Promise<Stacks | null> => {
     if (member === undefined) return null;
@@ -487,7 +489,7 @@ function lookAt(said: CrashReport, at: number, group: ProcessGroup, options: Run
   const known = seen.then(() => facts);
   for (const promise of [seen, known]) promise.catch(() => {}); // the code that awaits them reports the error
   return {
-    ...{ report, seen, command: member?.command, isFirst: said.pid === 1, at },
+    ...{ report, seen, command, isFirst: said.pid === 1, at },
     facts: known,
   };
 }
