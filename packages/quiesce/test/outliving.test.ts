@@ -1,13 +1,14 @@
 // Nothing of a run outlives it, however it left its process group, and what still runs isn't taken for dead.
 import assert from 'node:assert/strict';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type PlanResult, run, runPlan } from '../src/index.js';
 import { readProc } from '../src/process/proc.js';
 import { endSpawner } from '../src/process/spawner.js';
-import { cli, startCli } from './support/cli.js';
+import { cli, runCli, startCli } from './support/cli.js';
 import { realPython } from './support/python.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
@@ -209,4 +210,75 @@ test('a helper of Python that ends by itself a little later is not left behind, 
     runs.flatMap(({ leaked }) => leaked),
     [],
   );
+});
+
+describe('without a usable /proc', {
+  skip: spawnSync('unshare', ['--map-root-user', '--mount', 'true']).status !== 0 && 'unshare may not mount',
+}, () => {
+  const inNamespace = ['unshare', '--map-root-user', '--mount'];
+  for (const [name, wrapper, reason] of [
+    [
+      'no /proc',
+      [...inNamespace, 'sh', '-c', 'mount -t tmpfs none /proc; exec "$@"', 'sh'],
+      '/proc is not mounted',
+    ],
+    [
+      'a /proc without a list',
+      [...inNamespace, 'sh', '-c', 'mount -t tmpfs none /proc; ln -s $$ /proc/self; exec "$@"', 'sh'],
+      '/proc may not be listed',
+    ],
+    [
+      "another namespace's /proc",
+      [...inNamespace, '--pid', '--fork', '--kill-child'],
+      '/proc belongs to another PID namespace: mount one for this namespace, as unshare --mount-proc does',
+    ],
+  ] as const) {
+    test(`every report says that daemons were not looked for (${name})`, async () => {
+      const mark = `${64 + reason.length / 1_000}`;
+      const files = ['json', 'tap', 'junit', 'html'].map(
+        (kind) => [kind, join(dir, `blind.${kind}`)] as const,
+      );
+      const summary = join(dir, `blind.${reason.length}.md`);
+      const script = `setsid sleep ${mark} </dev/null >/dev/null 2>&1 3>&- &`;
+      const flags = files.flatMap(([kind, file]) => [`--${kind}`, file]);
+      const { output, code } = await runCli(
+        ['run', '-n', '2', ...flags, '--github', '--', 'sh', '-c', script],
+        {
+          cwd: dir,
+          env: { GITHUB_STEP_SUMMARY: summary },
+          wrapper,
+        },
+      );
+      for (const entry of readdirSync('/proc').filter((one) => /^\d+$/.test(one)))
+        if (readProc(`/proc/${entry}/cmdline`).includes(mark)) process.kill(Number(entry), 'SIGKILL');
+      assert.equal(code, 0, output);
+      const said = `it is unknown which processes 2 of 2 runs left behind: ${reason}`;
+      const texts = new Map(files.map(([kind, file]) => [kind, readFileSync(file, 'utf8')]));
+      assert.ok(output.includes(said), output);
+      for (const kind of ['tap', 'junit', 'html'] as const) assert.ok(texts.get(kind)?.includes(said), kind);
+      assert.ok(readFileSync(summary, 'utf8').includes(said), 'summary');
+      const [{ runs }] = JSON.parse(texts.get('json') ?? '').scenarios;
+      assert.deepEqual([runs[0].left.unseenProcesses, runs[0].left.unwitnessed], [reason, reason]);
+    });
+  }
+
+  const blind = [...inNamespace, 'sh', '-c', 'mount -t tmpfs none /proc; exec "$@"', 'sh'];
+
+  test('what stays in the group of a run is killed all the same', async () => {
+    const script = 'sleep 63.25 </dev/null >/dev/null 2>&1 3>&- &';
+    const command = ['run', '-n', '1', '--', 'sh', '-c', script];
+    const { output } = await runCli(command, { cwd: dir, wrapper: blind });
+    await assertGone('63.25');
+    assert.match(
+      output,
+      /1 of 1 run left processes behind \(killed\): unknown, since there is no usable \/proc/,
+    );
+  });
+
+  test('that is why a crash has no stacks and an exit no timeline', async () => {
+    const command = ['run', '-n', '1', '--timeline', '--', 'sh', '-c', 'kill -SEGV $$'];
+    const { output } = await runCli(command, { cwd: dir, wrapper: blind });
+    assert.match(output, /no stacks: there is no witness here: \/proc is not mounted/);
+    assert.match(output, /there is no timeline: \/proc is not mounted/);
+  });
 });

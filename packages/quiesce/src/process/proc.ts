@@ -1,16 +1,37 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 
+let problem: string | undefined | null = null;
+
+/** Why /proc doesn't show the processes here; `undefined` if it does, and on systems that have none. */
+export function procProblem(): string | undefined {
+  if (problem === null) problem = process.platform === 'linux' ? findProblem() : undefined;
+  return problem;
+}
+
+function findProblem(): string | undefined {
+  const own = linkOf('/proc/self');
+  if (own === '') return '/proc is not mounted';
+  if (own !== String(process.pid))
+    return '/proc belongs to another PID namespace: mount one for this namespace, as unshare --mount-proc does';
+  return entriesOf('/proc').includes(own) ? undefined : '/proc may not be listed';
+}
+
+/** Whether a path may be read. In another PID namespace's /proc, a number is that of another process. */
+const means = (path: string): boolean => procProblem() === undefined || !/^\/proc(?:\/\d|$)/.test(path);
+
 /** Content of a file in /proc, or of one that another process made; '' if it doesn't exist or may not be read. */
 export function readProc(path: string): string {
   try {
-    return readFileSync(path, 'utf8');
+    return means(path) ? readFileSync(path, 'utf8') : '';
   } catch {
     return '';
   }
 }
 
 /** Target of a link in /proc; '' as above. */
-export function linkOfProc(path: string): string {
+export const linkOfProc = (path: string): string => (means(path) ? linkOf(path) : '');
+
+function linkOf(path: string): string {
   try {
     return readlinkSync(path);
   } catch {
@@ -19,7 +40,9 @@ export function linkOfProc(path: string): string {
 }
 
 /** The entries of a folder in /proc; none as above. */
-export function listProc(path: string): string[] {
+export const listProc = (path: string): string[] => (means(path) ? entriesOf(path) : []);
+
+function entriesOf(path: string): string[] {
   try {
     return readdirSync(path);
   } catch {

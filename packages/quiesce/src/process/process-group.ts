@@ -6,6 +6,7 @@ import { EnvironmentError, messageOf } from '../errors.js';
 import { findExecutable } from './executable.js';
 import { onProcessExit } from './exit-guard.js';
 import { nodeStarter } from './node-starter.js';
+import { procProblem } from './proc.js';
 import { type Belongs, commandLine, type LiveProcess, listProcesses, processesOutside } from './processes.js';
 import { startedSpawner } from './spawner.js';
 import type { Start, StartedProgram } from './started-program.js';
@@ -121,9 +122,7 @@ export async function spawnGroup(
     }
   };
   const remaining = (): LiveProcess[] =>
-    program.leftNothing()
-      ? []
-      : [...(exists(-pid) ? listProcesses().filter(({ group }) => group === pid) : []), ...strays()];
+    program.leftNothing() ? [] : [...(exists(-pid) ? membersOf(pid) : []), ...strays()];
   const release = onProcessExit(() => kill('SIGKILL'));
   return {
     ...program,
@@ -143,6 +142,15 @@ export async function spawnGroup(
     },
   };
 }
+
+/** The processes of a group that exists. */
+const membersOf = (group: number): LiveProcess[] =>
+  procProblem() === undefined
+    ? listProcesses().filter((one) => one.group === group)
+    : [{ pid: group, group, name: UNKNOWN }];
+
+/** For processes that are known by their group alone. */
+const UNKNOWN = 'unknown, since there is no usable /proc';
 
 /** Kills what a group has started whose leader isn't known. */
 async function endLost(id: string): Promise<void> {

@@ -3,7 +3,7 @@ import { formatMs } from '../duration.js';
 import { type PlanResult, requireResult } from '../results/result.js';
 import { VERSION } from '../version.js';
 import { reproduceCommand } from './reproduce.js';
-import { causeLines, failureCounts, printable, rateText, runsText } from './text.js';
+import { causeLines, failureCounts, printable, rateText, runsText, unseenText } from './text.js';
 import { verdictOf } from './verdict.js';
 
 // GitHub shows ten errors per step, and drops the rest.
@@ -65,7 +65,11 @@ export function githubSummary(result: PlanResult): string {
   });
   const head = '| scenario | runs | failed | failure rate | exit time (median / p99) | verdict |';
   const verdict = result.interrupted ? 'Interrupted' : result.ok ? 'All as expected' : 'Not as expected';
-  return `### Quiesce: ${verdict}\n\n${head}\n| --- | ---: | --- | --- | ---: | --- |\n${rows.join('\n')}\n\nquiesce ${VERSION}\n\n`;
+  const notes = result.scenarios.flatMap((scenario) => {
+    const unseen = unseenText(scenario);
+    return unseen === null ? [] : `${cell(`${scenario.scenario.name}: ${unseen}`)}\n\n`;
+  });
+  return `### Quiesce: ${verdict}\n\n${head}\n| --- | ---: | --- | --- | ---: | --- |\n${rows.join('\n')}\n\n${notes.join('')}quiesce ${VERSION}\n\n`;
 }
 
 /** One cell of a Markdown table, with all markup escaped. */

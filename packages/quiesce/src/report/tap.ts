@@ -3,7 +3,7 @@ import { type PlanResult, requireResult, type ScenarioResult } from '../results/
 import { expectLabel, outcomeLabel } from '../run/outcome.js';
 import { VERSION } from '../version.js';
 import { reproduceCommand } from './reproduce.js';
-import { childEndText, printable } from './text.js';
+import { childEndText, printable, unseenText } from './text.js';
 import { verdictOf } from './verdict.js';
 
 /** The result as TAP (Test Anything Protocol) version 14: a test point for each scenario, with what it showed as YAML. */
@@ -29,6 +29,7 @@ export function tapReport(result: PlanResult): string {
 
 function diagnostics(result: ScenarioResult, planFile: string | null): string[] {
   const { scenario, runs, failed, rate, exitMs, failures } = result;
+  const unseen = unseenText(result);
   const yaml = stringify(
     {
       verdict: verdictOf(result),
@@ -38,6 +39,7 @@ function diagnostics(result: ScenarioResult, planFile: string | null): string[] 
       expected: expectLabel(scenario.expect),
       failureRate: { below: rate.upperBound, confidence: scenario.confidence },
       ...(exitMs !== null && { exitMs: { median: exitMs.median, p99: exitMs.p99, max: exitMs.max } }),
+      ...(unseen !== null && { unseen: printable(unseen) }),
       ...(failures.length > 0 && {
         failures: failures.map((failure) => ({
           outcome: outcomeLabel(failure.outcome),

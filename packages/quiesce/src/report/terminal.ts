@@ -23,6 +23,7 @@ import {
   rateText,
   runsText,
   shellLine,
+  unseenText,
 } from './text.js';
 import { timelineLines } from './timeline.js';
 import { verdictOf } from './verdict.js';
@@ -251,6 +252,8 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
     const commands = [...new Set(leaks.flatMap((run) => run.leaked))].slice(0, 5).join('; ');
     remarks.push(`${leaks.length} of ${runsText(runs.length)} left processes behind (killed): ${commands}`);
   }
+  const blind = unseenText(result);
+  if (blind !== null) remarks.push(blind);
   const ended = runs.filter(({ failed, outcome }) => !failed && outcome.kind !== 'signal');
   const unseen = ended.filter(({ left }) => left.threads === null).length;
   const unknown = [
@@ -266,7 +269,10 @@ export function scenarioRemarks(result: ScenarioResult): string[] {
   }
   const timelines = [result.cleanTimeline, ...result.failures.map(({ evidence }) => evidence.timeline)];
   if (scenario.timeline && runs.length > 0 && timelines.every((timeline) => timeline == null)) {
-    remarks.push('there is no timeline: the preload library was not loaded (a static program?)');
+    const why =
+      runs.find(({ left }) => left.unwitnessed)?.left.unwitnessed ??
+      'the preload library was not loaded (a static program?)';
+    remarks.push(`there is no timeline: ${why}`);
   }
   const crashed = runs.filter(({ childCrashes }) => childCrashes.length > 0);
   if (crashed.length > 0) {
@@ -384,13 +390,19 @@ function failureNote(
     else if (title === 'stderr' && text !== '') lines.push(`  ${title}: only white space, ${blank(text)}`);
   }
   if (outcome.kind === 'signal' && outcome.signal !== 'SIGKILL' && evidence.stacks === null)
-    lines.push(`  no stacks: ${whyNoStacks(outcome.signal, scenario.witness)}`);
+    lines.push(`  no stacks: ${whyNoStacks(outcome.signal, result, failure)}`);
   return lines.join('\n');
 }
 
-function whyNoStacks(signal: NodeJS.Signals, witness: boolean): string {
-  if (!witness) return '--no-witness is set';
+function whyNoStacks(
+  signal: NodeJS.Signals,
+  { scenario, runs }: ScenarioResult,
+  failure: FailureGroup,
+): string {
+  const { unwitnessed } = runs.find(({ run }) => run === failure.runs[0])?.left ?? {};
+  if (!scenario.witness) return '--no-witness is set';
   if (!WATCHED_SIGNALS.has(signal)) return `the witness takes none for ${signal}`;
+  if (unwitnessed !== undefined) return `there is no witness here: ${unwitnessed}`;
   return (
     'the witness saw no crash: it was not in the process that died (a static one, or one without LD_PRELOAD), ' +
     'the signal was blocked, or a handler of the program had replaced the witness'

@@ -120,3 +120,10 @@ export function failureCounts(result: ScenarioResult): string {
 export const blank = (text: string): string => JSON.stringify(keepStart(text, MOST_BLANK));
 
 const MOST_BLANK = 20;
+
+/** What a machine doesn't let the tester find of what runs left behind; `null` if nothing is known to be missing. */
+export function unseenText({ runs }: ScenarioResult): string | null {
+  const reasons = runs.flatMap(({ left }) => left.unseenProcesses ?? []);
+  if (reasons.length === 0) return null;
+  return `it is unknown which processes ${reasons.length} of ${runsText(runs.length)} left behind: ${[...new Set(reasons)].join('; ')}`;
+}

@@ -121,6 +121,14 @@ const left = z
       z.looseObject({ state: z.enum(['listening', 'connected', 'unconnected']), address: z.string() }),
     ),
     files: z.array(z.string()).describe('entries of its temporary directory, at most 20'),
+    unseenProcesses: z
+      .string()
+      .exactOptional()
+      .describe('why processes that outlived it could not be found on this machine; absent if they could'),
+    unwitnessed: z
+      .string()
+      .exactOptional()
+      .describe('why the witness could not be used on this machine; absent if it could, or was not wanted'),
   })
   .describe('what was left when the main process ended');
 

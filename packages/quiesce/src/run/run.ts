@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BoundedOutput } from '../process/bounded-output.js';
-import { listProc, readProc } from '../process/proc.js';
+import { listProc, procProblem, readProc } from '../process/proc.js';
 import { type GroupMember, type ProcessGroup, spawnGroup } from '../process/process-group.js';
 import {
   ancestorsOf,
@@ -33,6 +33,7 @@ import {
   type LeftThread,
   parseWitnessLine,
   type WitnessLine,
+  witnessProblem,
   witnessVariables,
 } from './witness.js';
 
@@ -71,6 +72,10 @@ export interface LeftAtExit {
   readonly sockets: readonly LeftSocket[];
   /** Entries of the run's own temporary directory (`TMPDIR`). At most 20. */
   readonly files: readonly string[];
+  /** Why processes that outlived it can't be found on this machine; absent if they can. `leaked` may then lack some. */
+  readonly unseenProcesses?: string;
+  /** Why the witness can't be used on this machine; absent if it can, or if it wasn't wanted. */
+  readonly unwitnessed?: string;
 }
 
 /** What is kept of every run. */
@@ -283,7 +288,7 @@ export async function runOnce(spec: RunSpec, run: number, options: RunOnceOption
     signal?.throwIfAborted();
 
     const signature = output.signature();
-    const left = { ...output.left(group.pid), files: directory.end() };
+    const left = { ...output.left(group.pid), files: directory.end(), ...unknownHere(spec) };
     const seen = {
       status,
       hung,
@@ -346,6 +351,15 @@ export async function runOnce(spec: RunSpec, run: number, options: RunOnceOption
     directory.end();
     recorder?.release();
   }
+}
+
+/** What can't be known on this machine of what a run leaves. */
+function unknownHere({ witness }: RunSpec): Pick<LeftAtExit, 'unseenProcesses' | 'unwitnessed'> {
+  const [processes, threads] = [procProblem(), witness ? witnessProblem() : undefined];
+  return {
+    ...(processes !== undefined && { unseenProcesses: processes }),
+    ...(threads !== undefined && { unwitnessed: threads }),
+  };
 }
 
 const threadNames = (members: readonly GroupMember[]): ReadonlyMap<number, string> =>
@@ -684,7 +698,8 @@ const TRACKER = /\bfrom multiprocessing\.(?:resource|semaphore)_tracker import m
 /** Whether a process is that helper, or has given its memory back and with it its command line. */
 function endsByItself(pid: number): boolean {
   const command = commandLine(pid);
-  return command === undefined ? process.platform === 'linux' : TRACKER.test(command);
+  if (command !== undefined) return TRACKER.test(command);
+  return process.platform === 'linux' && procProblem() === undefined;
 }
 
 function signalProcess(pid: number, signal: NodeJS.Signals): void {

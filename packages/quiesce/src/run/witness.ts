@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { preloadPath } from '../files/preload-path.js';
 import { isMusl } from '../process/c-library.js';
-import { linkOfProc } from '../process/proc.js';
+import { procProblem } from '../process/proc.js';
 import type { Way } from '../process/process-group.js';
 import { signalName } from '../process/signal-names.js';
 import { libraryName } from './stack-trace.js';
@@ -78,11 +78,9 @@ export const WITNESS_FILE = fileURLToPath(
 export function witnessProblem(): string | undefined {
   if (process.platform !== 'linux') return `it is a Linux preload library, and this is ${process.platform}`;
   if (isMusl()) return 'it needs glibc, and this system has musl';
-  const own = linkOfProc('/proc/self');
-  if (own === '') return '/proc is not mounted';
-  // Then nothing of a process that the witness stops can be found there.
-  if (own !== String(process.pid))
-    return '/proc belongs to another PID namespace: mount one for this namespace, as unshare --mount-proc does';
+  // Without it, nothing of a process that the witness stops can be found.
+  const blind = procProblem();
+  if (blind !== undefined) return blind;
   if (existsSync(WITNESS_FILE)) return undefined;
   return `it was not built (${WITNESS_FILE} is missing): install Rust from https://rustup.rs, then npm run build`;
 }
