@@ -205,6 +205,37 @@ describe('work done', () => {
   });
 });
 
+describe('a line that the program has only begun when a witness writes its own', () => {
+  const sh = (script: string): string[] => ['sh', '-c', script];
+
+  test('is still one line: a child ended meanwhile', async () => {
+    // In two parts, in three, and with nothing between them.
+    for (const parts of [
+      'printf do; sleep 0.02; echo ne',
+      'printf d; (:); sleep 0; printf one; sleep 0; echo',
+      'echo done',
+    ]) {
+      const { runs } = await run({ command: sh(`{ ${parts}; } >&$QUIESCE_DONE_FD`), runs: 3 });
+      assert.deepEqual(
+        runs.map(({ workDone, failed }) => [workDone, failed]),
+        Array(3).fill([true, false]),
+        parts,
+      );
+    }
+    const { runs } = await run({
+      command: sh('{ printf do; sleep 0.02; echo not; } >&$QUIESCE_DONE_FD'),
+      runs: 1,
+    });
+    assert.equal(runs[0]?.workDone, false);
+  });
+
+  test('does not hide a crash', async () => {
+    const command = sh('printf do >&$QUIESCE_DONE_FD; kill -SEGV $$');
+    const { runs } = await run({ command, runs: 1, timeout: '20s' });
+    assert.deepEqual(runs[0]?.outcome, { kind: 'signal', signal: 'SIGSEGV', exitCode: null });
+  });
+});
+
 test('leaves no core file', () => {
   assert.deepEqual(
     readdirSync('.').filter((name) => /^core(\.\d+)?$/.test(name)),

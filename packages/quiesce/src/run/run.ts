@@ -31,8 +31,8 @@ import {
   DONE_FD,
   type LeftSocket,
   type LeftThread,
-  parseWitnessLine,
   type WitnessLine,
+  WitnessLines,
   witnessProblem,
   witnessVariables,
 } from './witness.js';
@@ -175,7 +175,6 @@ const GROUP_GRACE_MS = 100;
 /** The same for processes that end by themselves. Python's helper may first have to start. */
 const ENDING_GRACE_MS = 2_000;
 const DRAIN_MS = 1_000;
-const MOST_LINE = 512;
 const MOST_WITNESSED = 1_000;
 const MOST_CHILD_CRASHES = 20;
 const AFTER_CRASH_MS = 2_000;
@@ -575,7 +574,7 @@ function collect(
     if (signatures) errors.push(chunk);
   });
   let doneAt: number | undefined;
-  let said = '';
+  const lines = new WitnessLines();
   const witnessed: WitnessLine[] = [];
   const [out, err, done] = output;
   out?.read((chunk) => {
@@ -589,14 +588,11 @@ function collect(
   done?.read((chunk, earliest) => {
     // The spawner may have waited since before it started this program.
     const at = Math.max(earliest, startedAt);
-    const lines = (said + chunk.toString('utf8')).split('\n');
-    said = (lines.pop() ?? '').slice(-MOST_LINE);
-    for (const line of lines) {
-      const parsed = parseWitnessLine(line);
-      if (parsed?.type === 'done') doneAt ??= at;
-      else if (parsed?.type === 'crash') on.crash(parsed, at);
-      else if (parsed?.type === 'exiting') on.exiting(parsed.pid);
-      else if (parsed !== undefined && witnessed.length < MOST_WITNESSED) witnessed.push(parsed);
+    for (const line of lines.push(chunk)) {
+      if (line.type === 'done') doneAt ??= at;
+      else if (line.type === 'crash') on.crash(line, at);
+      else if (line.type === 'exiting') on.exiting(line.pid);
+      else if (witnessed.length < MOST_WITNESSED) witnessed.push(line);
     }
   });
   return {

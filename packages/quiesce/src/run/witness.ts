@@ -102,6 +102,34 @@ export function witnessVariables(
   };
 }
 
+const MOST_LINE = 512;
+
+/** How a line of the witness begins. */
+const WITNESSED = /(?:crash|exiting|threads?|socket)\t\d/;
+
+/**
+ * Separates what the program and the witnesses of its processes write to one descriptor. A witness writes each of its lines
+ * at once, but a program may be in the middle of its own then.
+ */
+export class WitnessLines {
+  /** The line that a newline hasn't ended yet. */
+  #last = '';
+  /** What the program had written of a line when a witness wrote its own. */
+  #begun = '';
+
+  /** The reports that these bytes complete. */
+  push(chunk: Buffer): WitnessLine[] {
+    const lines = (this.#last + chunk.toString('utf8')).split('\n');
+    this.#last = (lines.pop() ?? '').slice(-MOST_LINE);
+    return lines.flatMap((line) => {
+      const begin = line.search(WITNESSED);
+      const own = this.#begun + (begin < 0 ? line : line.slice(0, begin));
+      this.#begun = begin < 0 ? '' : own.slice(-MOST_LINE);
+      return parseWitnessLine(begin < 0 ? own : line.slice(begin)) ?? [];
+    });
+  }
+}
+
 /** Reads one line; `undefined` if it is none of the known reports. */
 export function parseWitnessLine(line: string): WitnessLine | undefined {
   const [type, ...fields] = line.split('\t');
