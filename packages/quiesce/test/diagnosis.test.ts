@@ -901,12 +901,56 @@ describe('a thread under the witness', () => {
 
 describe('a signal that a program sends to itself', () => {
   test('is named by whatever function it sends it', { skip: untraced || gccless }, async () => {
-    const queues = `#include <signal.h>
+    const sends = `#define _GNU_SOURCE
+      #include <pthread.h>
+      #include <signal.h>
+      #include <stdlib.h>
+      #include <string.h>
+      #include <sys/syscall.h>
       #include <unistd.h>
-      int main(void) { union sigval value = { 0 }; return sigqueue(getpid(), SIGABRT, value); }`;
-    const { failures } = await run({ command: [compiled('queues', queues)], runs: 1 });
-    const { kind, evidence } = failures[0] ?? {};
-    assert.deepEqual([kind?.id, kind?.detail], ['killed', 'by itself'], evidence?.stacks ?? '');
+      static const char *how;
+      static void send_it(void) {
+        union sigval value = { 0 };
+        if (strstr(how, "sigqueue")) sigqueue(getpid(), SIGABRT, value);
+        if (strstr(how, "raise")) raise(SIGABRT);
+        if (strstr(how, "pthread_kill")) pthread_kill(pthread_self(), SIGABRT);
+        if (strstr(how, "tgkill")) tgkill(getpid(), gettid(), SIGABRT);
+        if (strstr(how, "syscall")) syscall(SYS_tgkill, getpid(), gettid(), SIGABRT);
+        if (strstr(how, "abort")) abort();
+      }
+      static void *start(void *x) { send_it(); return x; }
+      int main(int argc, char **argv) {
+        how = argv[1];
+        pthread_t thread;
+        if (strstr(how, "in a thread")) return pthread_create(&thread, NULL, start, NULL) + pthread_join(thread, NULL);
+        if (strstr(how, "at exit")) return atexit(send_it);
+        send_it();
+      }`;
+    const program = compiled('sends', sends);
+    const itself = ['killed', 'by itself'];
+    for (const [how, expected] of [
+      ['sigqueue', itself],
+      ['raise', itself],
+      ['raise at exit', itself],
+      ['raise in a thread', itself],
+      ['pthread_kill', itself],
+      ['tgkill', itself],
+      ['syscall', itself],
+      ['abort', ['aborted', 'in sends']],
+      ['abort at exit', ['crash-in-destructor', 'in sends, which called abort()']],
+    ] as const) {
+      const { failures } = await run({ command: [program, how], runs: 1 });
+      const { kind, evidence } = failures[0] ?? {};
+      assert.deepEqual([kind?.id, kind?.detail], expected, `${how}\n${evidence?.stacks}`);
+    }
+  });
+
+  test('is named in Python, too', { skip: untraced || pythonless }, async () => {
+    for (const send of ['os.kill(os.getpid(), signal.SIGABRT)', 'signal.raise_signal(signal.SIGABRT)']) {
+      const { failures } = await run({ command: ['python3', '-c', `import os, signal; ${send}`], runs: 1 });
+      const { kind, evidence } = failures[0] ?? {};
+      assert.deepEqual([kind?.id, kind?.detail], ['killed', 'by itself'], `${send}\n${evidence?.stacks}`);
+    }
   });
 
   for (const signal of ['SEGV', 'BUS', 'FPE', 'ABRT']) {

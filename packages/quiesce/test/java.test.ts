@@ -117,7 +117,8 @@ test("the JVM's report of a crash names the program's method, and says whether i
   const where = (text: string) => parseErrorReport(text, 'hs_err.log', tids).get(1101);
   assert.deepEqual(where(report), {
     ...{ name: 'release-native', frames: [] },
-    instead: 'Java was in com.example.Leak.release, after its main had returned (frames: hs_err.log)',
+    instead:
+      "Java was in com.example.Leak.release, after Java's main had returned: the JVM waited for its other threads, or ran its shutdown hooks (frames: hs_err.log)",
   });
   const running = report.replace('DestroyJavaVM', 'main');
   assert.equal(where(running)?.instead, 'Java was in com.example.Leak.release (frames: hs_err.log)');

@@ -57,8 +57,6 @@ const SENT_FOR: Readonly<Record<string, string>> = {
   SIGXFSZ: 'the kernel does, when a file would grow beyond the limit: see ulimit -f',
   SIGHUP: 'the kernel does, when the terminal or the leader of its session is gone',
 };
-/** At the top of a stack: the process sends itself a signal, as abort() never does. */
-const KILLS = /^(?:__GI_|__)*(?:kill|sigqueue)(?!\w)/;
 const LOCK_HELD = /^Fatal Python error: (?:_enter_buffered_busy: )?could not acquire lock/;
 const NOT_JOINED = /without an active exception/;
 const NEVER_RETHROWN = /^FATAL: exception not rethrown/m;
@@ -79,11 +77,11 @@ const rules: readonly Rule[] = [
   {
     id: 'killed',
     title: 'something sent it the signal',
-    matches: ({ signal, sender, signature, faulting }) =>
+    matches: ({ signal, sender, signature }) =>
       signal === 'SIGKILL' ||
       (signal !== '' && !CRASHES.test(signal) && signature === '') ||
       (sender === 'another' && signature === '') ||
-      (sender === 'itself' && (signal !== 'SIGABRT' || KILLS.test(faulting)) && signature === ''),
+      (sender === 'itself' && signature === ''),
     detail: ({ sender, signal }) => {
       if (sender === undefined) return SENT_FOR[signal];
       return sender === 'itself' ? 'by itself' : 'by another process';

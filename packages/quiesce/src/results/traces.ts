@@ -455,15 +455,23 @@ function intruderOf(faulting: ThreadStack | undefined, name: string | undefined)
     : culpritText(name, found.library);
 }
 
+/** `signal.raise_signal` of Python. */
+const PYTHON_RAISES = /^signal_raise_signal(?:_impl)?$/;
+
 function senderOf(crash: CrashFacts | null, faulting: ThreadStack | undefined): Traces['sender'] {
   if (crash?.sender !== 'itself') return crash?.sender ?? undefined;
   // Runtimes raise signals, too, after they have printed why. A fault handler sends the signal again, and its frames
   // may be left out.
   const frames = faulting?.frames ?? [];
-  if (!frames.slice(0, 2).some(raises)) return undefined;
+  if (!frames.slice(0, 2).some((frame) => raises(frame) || frame.name === 'syscall')) return undefined;
   const callers = frames.filter((frame) => !raises(frame)).slice(0, 2);
-  const own = callers.every(({ name }) => !/abort|signal/i.test(name ?? ''));
-  return own && !frames.some(({ name }) => name === '<signal handler called>') ? 'itself' : undefined;
+  const own = callers.every(
+    ({ name }) => PYTHON_RAISES.test(name ?? '') || !/abort|signal/i.test(name ?? ''),
+  );
+  // In a stack that ends too early, abort() may be missing.
+  return own && callers.length > 0 && !frames.some(({ name }) => name === '<signal handler called>')
+    ? 'itself'
+    : undefined;
 }
 
 function foreignCallOf(faulting: ThreadStack | undefined): Traces['foreignCall'] {

@@ -118,7 +118,7 @@ export function waitsForChildren(threads: readonly ThreadStack[], command: strin
   );
 }
 
-const RAISES = /^(?:__|__GI_)*(?:raise|gsignal|sigqueue|kill|killpg|tgkill|pthread_kill\w*)$/;
+const RAISES = /^_*(?:GI_+)?(?:raise|gsignal|sigqueue|kill|killpg|tgkill|pthread_kill\w*)$/;
 
 /** Whether a function leads from `kill` or `raise` into the kernel. */
 export const raises = ({ name }: StackFrame): boolean => RAISES.test(name ?? '');

@@ -73,8 +73,11 @@ export function parseErrorReport(
   const frames = [...(FRAMES.exec(text)?.[1] ?? '').matchAll(REPORTED)].map(([, frame = '']) => frame);
   const own = frames.find((frame) => !OF_JAVA.test(frame)) ?? frames[0];
   if (name === undefined || tid === undefined || own === undefined) return new Map();
+  // Then other threads of the program may go on for as long as they like: that alone is no exit.
   const returned = /^[ =]>?\s*0x[0-9a-f]+ JavaThread "DestroyJavaVM"/m.test(text);
-  const after = returned ? ', after its main had returned' : '';
+  const after = returned
+    ? ", after Java's main had returned: the JVM waited for its other threads, or ran its shutdown hooks"
+    : '';
   return new Map([[tid, { name, frames: [], instead: `Java was in ${own}${after} (frames: ${file})` }]]);
 }
 
