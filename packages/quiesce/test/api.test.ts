@@ -1,7 +1,13 @@
 // The API, called as JavaScript can call it: each mistake is named where it was made.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import * as quiesce from '../src/index.js';
+import { temporaryDirectory } from './support/temporary-directory.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: these calls have no types
 const api: Record<string, (...values: any[]) => unknown> = { ...quiesce } as never;
@@ -47,6 +53,46 @@ const mistakes: readonly (readonly [string, () => unknown, string, RegExp])[] = 
   ['an impossible p value', () => api.holm?.([2]), 'RangeError', /^p value 2 is not/],
   ['a measurement that is none', () => api.summarize?.(['a']), 'RangeError', /^a is not a measurement$/],
 ];
+
+test('the compiler names the field of a plan that is wrong', () => {
+  const dir = temporaryDirectory('types');
+  const index = fileURLToPath(new URL('../src/index.js', import.meta.url));
+  const scenario = "name: 'a', command: ['true']";
+  const cases: readonly (readonly [plan: string, message: RegExp | null])[] = [
+    [
+      `{ scenarios: [{ ${scenario}, timeut: '3s' }] }`,
+      /'timeut' does not exist in type 'ScenarioSpec'\. Did you mean to write 'timeout'\?/,
+    ],
+    [`{ scenarios: [{ ${scenario}, timeout: 3 }] }`, /Type 'number' is not assignable to type 'string'/],
+    ["async () => ({ scenarios: [{ name: 'a', command: 'true' }] })", /property 'command' are incompatible/],
+    [`{ scenarios: [{ ${scenario} }] }`, null],
+    [`async () => ({ scenarios: [{ ${scenario} }] })`, null],
+  ];
+  for (const [i, [plan]] of cases.entries()) {
+    const text = `import { definePlan } from ${JSON.stringify(index)};\nexport default definePlan(${plan});\n`;
+    writeFileSync(join(dir, `${i}.mts`), text);
+  }
+  const tsc = join(dirname(createRequire(import.meta.url).resolve('typescript/package.json')), 'bin/tsc');
+  const flags = [
+    '--noEmit',
+    '--strict',
+    '--skipLibCheck',
+    '--ignoreConfig',
+    '--module',
+    'nodenext',
+    '--target',
+    'es2022',
+  ];
+  const { stdout } = spawnSync(process.execPath, [tsc, ...flags, ...cases.map((_, i) => `${i}.mts`)], {
+    ...{ cwd: dir, encoding: 'utf8' },
+  });
+  const said = (i: number): string =>
+    stdout.split(/^(?=\d+\.mts)/m).find((one) => one.startsWith(`${i}.mts`)) ?? '';
+  for (const [i, [plan, message]] of cases.entries()) {
+    if (message === null) assert.equal(said(i), '', plan);
+    else assert.match(said(i).replaceAll('Types of ', ''), message, `${plan}: ${stdout}`);
+  }
+});
 
 for (const [what, call, name, message] of mistakes) {
   test(what, async () => {

@@ -36,7 +36,10 @@ export type PlanExport = Plan | (() => Plan | Promise<Plan>);
 
 /** Returns its argument. It provides completion and type checks in a plan module. */
 export function definePlan(plan: Plan): Plan;
+/** The same for a function that returns a plan. */
 export function definePlan(plan: () => Plan | Promise<Plan>): () => Plan | Promise<Plan>;
+/** The same for either. The compiler says by this one, the last, what is wrong in a plan. */
+export function definePlan(plan: PlanExport): PlanExport;
 export function definePlan(plan: PlanExport): PlanExport {
   return plan;
 }

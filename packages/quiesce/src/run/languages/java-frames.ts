@@ -73,7 +73,7 @@ export function parseErrorReport(
   const frames = [...(FRAMES.exec(text)?.[1] ?? '').matchAll(REPORTED)].map(([, frame = '']) => frame);
   const own = frames.find((frame) => !OF_JAVA.test(frame)) ?? frames[0];
   if (name === undefined || tid === undefined || own === undefined) return new Map();
-  // Then other threads of the program may go on for as long as they like: that alone is no exit.
+  // Other threads may still do the program's work then: Java exits only when they have ended.
   const returned = /^[ =]>?\s*0x[0-9a-f]+ JavaThread "DestroyJavaVM"/m.test(text);
   const after = returned
     ? ", after Java's main had returned: the JVM waited for its other threads, or ran its shutdown hooks"
