@@ -80,8 +80,13 @@ const LEFT: readonly (readonly [what: string, messages: RegExp, plans: readonly 
   ],
   [
     'placeholders that nothing fills in, and axes that nothing uses',
-    /needs a matrix|is not a placeholder|nothing uses this axis/,
+    /needs a matrix|is not a placeholder|nothing uses this axis|only a (?:service|scenario with a matrix) has|no placeholder is filled in/,
     [
+      planWithService({ provides: { A: '${Dir}' } }),
+      planWithService({ provides: { A: '${npm}' } }),
+      planWithService({ ready: { log: '${dir}' } }),
+      plan({ env: { A: '${port:x}' } }),
+      plan({ env: { A: '${Npm}' } }),
       plan({ command: ['true', '${npm}'] }),
       plan({ matrix: { python: ['python3'] } }),
       planWithService({ env: { P: '${dir' } }),

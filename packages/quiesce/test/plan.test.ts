@@ -5,7 +5,15 @@ import assert from 'node:assert/strict';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { loadPlan, PlanError, type PlanProblem, run, runPlan, UsageError } from '../src/index.js';
+import {
+  loadPlan,
+  PlanError,
+  type PlanProblem,
+  run,
+  runPlan,
+  startService,
+  UsageError,
+} from '../src/index.js';
 import { checkPlan } from '../src/plan/check/schema.js';
 import { resolvePlan } from '../src/plan/resolve.js';
 import { type CliResult, runCli } from './support/cli.js';
@@ -116,7 +124,7 @@ scenarios:
     [
       '5:5 services.s: unknown field "reddy"; did you mean "ready"?',
       '9:45 scenarios.0.expect: unknown field "exitCod"; did you mean "exitCode"?',
-      '6:10 services.s.env: ${port:d} names a port that is not in ports',
+      '6:15 services.s.env.A: ${port:d} names a port that is not in ports; did you mean ${port:c}?',
       '7:44 services.s.ready.timeoutMs: expected a positive integer, got "10s"',
       '7:20 services.s.ready.port: ready.port names "z", which is not in ports',
       '7:28 services.s.ready.log: ready.log is not a regular expression',
@@ -165,6 +173,7 @@ test('a placeholder that its matrix lacks is named before anything is installed'
   assert.deepEqual(error.problems.map(problemText), [
     "2:25 scenarios.0.command: ${npm} needs a matrix with the axis npm:NAME (such as matrix: { 'npm:NAME': [1.2.3] } in a plan)",
     '3:25 scenarios.1.command: ${python} needs a matrix with the axis python or pypi:NAME (such as matrix: { python: [python3] } in a plan)',
+    '4:25 scenarios.2.command: ${python} needs a matrix with the axis python or pypi:NAME (such as matrix: { python: [python3] } in a plan)',
   ]);
 });
 
@@ -365,7 +374,7 @@ scenarios:
   assert.deepEqual(
     error.problems.map((problem) => problemText(problem).replace(/^\d+:\d+ | \(.*/g, '')),
     [
-      'services.s1.command: ${PORT:a} is not a placeholder; there are ${dir} and ${port:NAME}',
+      'services.s1.command: ${PORT:a} is not a placeholder; did you mean ${port:a}?',
       'services.s1.command: ${dir is not a placeholder; there are ${dir} and ${port:NAME}',
       'services.s2.ready: expected a port or a log to wait for, got {}',
       'services.s3.ports: expected port names, each of them once, got ["a","a"]',
@@ -373,6 +382,80 @@ scenarios:
       'scenarios.1.command: only a service has ${port:a}',
       'scenarios.2.command: only a service has ${dir}',
     ],
+  );
+});
+
+test('a matrix fills in the variables of the defaults, too, and they count as use of an axis', async () => {
+  const result = await runPlan({
+    defaults: { env: { P: '${python}', Q: 'common' } },
+    scenarios: [
+      {
+        name: 'a',
+        command: ['sh', '-c', 'test "$P $Q" = "python3 own"'],
+        env: { Q: 'own' },
+        matrix: { python: ['python3'] },
+        runs: 1,
+      },
+    ],
+  });
+  assert.equal(result.ok, true, result.scenarios[0]?.failures[0]?.evidence.stderr);
+});
+
+test('each misspelt placeholder is refused, wherever it is, with the nearest right one', async () => {
+  const text = `services:
+  s:
+    command: [sleep, "\${Dir}/x", "--port=\${prt:client}", "\${port.client}", "\${npm}/x"]
+    ports: [client, peer]
+    env: { A: "\${dri}", B: "\${port:cleint}", C: "\${HOME} \${die:x}" }
+    provides: { D: "\${prot:client}", E: "http://127.0.0.1:\${Port}", F: "\${Dir}", G: "\${port:client}\${dir}" }
+    ready: { log: "listening on \${port:client}" }
+  t:
+    command: [sh, -c, "Dir=/; echo \${Dir} \${DIR} \${dri} \${prot:peer} \${PORT:-8}; read dirs; echo \${dirs}"]
+    ports: [peer]
+scenarios:
+  - { name: a, command: [echo, "--a=\${npm}", x], env: { A: "\${port:client}", B: "\${python}" }, uses: [s, t] }
+  - { name: b, command: ["\${runtime}", "\${run-time}"], env: { A: "\${Npm}" }, matrix: { runtime: [node@22] } }
+  - { name: c, command: [echo, "\${Python}", "\${rpm}"], env: { A: "\${HOME}" } }
+  - { name: d, command: [sh, -c, "echo \${Npm} \${npm} \${NPM}"], env: { Npm: x } }
+defaults: { env: { Z: "\${dir}" } }
+`;
+  const error = await loadPlan(file('misspelt.yaml', text), { overrides: {} }).then(
+    () => assert.fail('it is wrong'),
+    (error: PlanError) => error,
+  );
+  const meant = (written: string, near: string): string =>
+    `\${${written}} is not a placeholder; did you mean \${${near}}?`;
+  assert.deepEqual(
+    error.problems.map((problem) =>
+      problemText(problem)
+        .replace(/^\d+:\d+ | \((?!did).*/g, '')
+        .replace(/ \((did .*)\)$/, '; $1'),
+    ),
+    [
+      `services.s.command: ${meant('Dir', 'dir')}`,
+      `services.s.command: ${meant('prt:client', 'port:client')}`,
+      `services.s.command: ${meant('port.client', 'port:client')}`,
+      'services.s.command: only a scenario with a matrix has ${npm}',
+      `services.s.env.A: ${meant('dri', 'dir')}`,
+      'services.s.env.B: ${port:cleint} names a port that is not in ports; did you mean ${port:client}?',
+      `services.s.provides.D: ${meant('prot:client', 'port:client')}`,
+      `services.s.provides.E: ${meant('Port', 'port:client')}`,
+      `services.s.provides.F: ${meant('Dir', 'dir')}`,
+      'services.s.ready.log: ready.log is a regular expression, in which no placeholder is filled in',
+      `services.t.command: ${meant('dri', 'dir')}`,
+      `services.t.command: ${meant('prot:peer', 'port:peer')}`,
+      'scenarios.0.env.A: only a service has ${port:client}',
+      'scenarios.0.env.B: ${python} needs a matrix with the axis python or pypi:NAME',
+      'scenarios.0.command: ${npm} needs a matrix with the axis npm:NAME',
+      `scenarios.1.env.A: ${meant('Npm', 'npm')}`,
+      `scenarios.1.command: ${meant('run-time', 'runtime')}`,
+      `scenarios.2.command: ${meant('Python', 'python')}`,
+      'defaults.env.Z: only a service has ${dir}',
+    ],
+  );
+  await assert.rejects(
+    startService('s', { command: ['true'], provides: { A: '${Dir}' } }),
+    /\$\{Dir\} is not a placeholder; did you mean \$\{dir\}\?/,
   );
 });
 
@@ -466,4 +549,43 @@ scenarios:
   });
   assert.equal(code, 2, stderr);
   assert.match(stderr, /QUIESCE_AMPLIFY_LINGER_MS is "0\.5s": give a whole number of milliseconds/);
+});
+
+test('a variable of the amplifier is refused where it can have no effect, and noted where it has none', async () => {
+  const text = `services:
+  s: { command: [sleep, '9'], env: { QUIESCE_AMPLIFY_HOLD_MS: '5' }, provides: { QUIESCE_AMPLIFY_HOLD_MS: x } }
+scenarios:
+  - { name: a, command: ['true'], env: { QUIESCE_AMPLIFIER_HOLD_MS: '5' }, uses: [s] }
+`;
+  const error = await loadPlan(file('amplified.yaml', text), { overrides: {} }).then(
+    () => assert.fail('it is wrong'),
+    (error: PlanError) => error,
+  );
+  for (const [i, message] of [
+    /services\.s\.env\.QUIESCE_AMPLIFY_HOLD_MS: QUIESCE_AMPLIFY_HOLD_MS changes nothing: no service is amplified$/,
+    /services\.s\.provides\.QUIESCE_AMPLIFY_HOLD_MS: .* is "x": give a whole number/,
+    /scenarios\.0\.env\.QUIESCE_AMPLIFIER_HOLD_MS: QUIESCE_AMPLIFIER_HOLD_MS is not a variable of the amplifier/,
+  ].entries()) {
+    assert.match(problemText(error.problems[i] as PlanProblem), message);
+  }
+  assert.equal(error.problems.length, 3);
+  const plan = `scenarios:
+  - { name: a, command: ['true'], runs: 1, env: { QUIESCE_AMPLIFY_HOLD_MS: '5' } }
+  - { name: b, command: ['true'], runs: 1, env: { QUIESCE_AMPLIFY_HOLD_MS: '5' }, perturb: amplify }
+`;
+  const notes = async (args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<string[]> => {
+    const { stderr, code } = await runCli(['run', ...args], { cwd: dir, env });
+    assert.equal(code, 0, stderr);
+    return stderr.split('\n').filter((line) => line.includes('note: '));
+  };
+  const unused = 'the exit amplifier is not used (--perturb amplify)';
+  assert.deepEqual(await notes(['--plan', file('half.yaml', plan)]), [
+    `quiesce: note: QUIESCE_AMPLIFY_HOLD_MS changes nothing in "a": ${unused}`,
+  ]);
+  assert.deepEqual(await notes(['-n', '1', '--', 'true'], { QUIESCE_AMPLIFY_HOLD_MS: '150ms' }), [
+    `quiesce: note: QUIESCE_AMPLIFY_HOLD_MS changes nothing: ${unused}`,
+  ]);
+  assert.deepEqual(await notes(['-n', '1', '--', 'sh', '-c', 'true ${HOME}', '${HOME}', '${x:-1}']), [
+    'quiesce: note: nothing fills in ${HOME} in the command of "sh -c true ${HOME} ${HOME} ${x:-1}", since no shell runs it',
+  ]);
 });

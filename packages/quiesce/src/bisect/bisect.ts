@@ -10,7 +10,7 @@ import {
 } from '../install/installation.js';
 import { checkPlan } from '../plan/check/schema.js';
 import { text } from '../plan/fields.js';
-import { fill } from '../plan/matrix.js';
+import { fill, withDefaultEnv } from '../plan/matrix.js';
 import type { Plan, ScenarioSpec } from '../plan/plan.js';
 import { chosenScenarios, type PlanOverrides, resolvePlan } from '../plan/resolve.js';
 import type { ScenarioResult } from '../results/result.js';
@@ -205,7 +205,10 @@ async function tryVersion(
   const place = await installPackage(options.package, version, install);
   const places = options.package.registry === 'npm' ? { npm: place } : { python: place };
   const values = new Map([[options.package.name, version]]);
-  const filled = plan.scenarios.map((spec) => ({ ...fill(spec, values, places), name: spec.name }));
+  const filled = plan.scenarios.map((spec) => ({
+    ...fill(withDefaultEnv(spec, plan.defaults), values, places),
+    name: spec.name,
+  }));
   const resolved = resolvePlan({ ...plan, scenarios: filled }, options);
   if (resolved.scenarios.length !== 1)
     throw new UsageError('only one scenario can be bisected', 'choose it with --only');

@@ -7,6 +7,7 @@ import { addToHistory, checkHistory, HISTORY_FILE } from '../history/history.js'
 import { unavailablePerturbations } from '../perturb/perturb.js';
 import { findPlan } from '../plan/file/load.js';
 import { expandMatrix } from '../plan/matrix.js';
+import { planNotes } from '../plan/notes.js';
 import type { ScenarioDefaults } from '../plan/options.js';
 import { type PlanOverrides, refuseContradiction, resolvePlan } from '../plan/resolve.js';
 import type { ResolvedPlan } from '../plan/scenario.js';
@@ -90,6 +91,7 @@ async function runCommand(
     throw new UsageError('--bail and --max-failures are the same', 'give one of them');
   }
   const plan = await planOf(command, flags, given);
+  for (const note of planNotes(plan)) process.stderr.write(`quiesce: note: ${note}\n`);
   const history = flags.history === undefined ? undefined : historyFile(flags.history);
   checkReports(flags, history);
   if (given.perturb === 'all') {

@@ -12,12 +12,19 @@ const TUNES: Readonly<Record<string, { readonly pattern: RegExp; readonly wanted
 /** The tester sets these itself. A tester in a run of another one has that one's. */
 const OWN = ['QUIESCE_AMPLIFY_SEED', 'QUIESCE_AMPLIFY_REPORT'];
 
+/** Whether a variable is meant to tune it: with its prefix, or almost. */
+const isForAmplifier = (name: string): boolean => /^QUIESCE_?AMPLIF/i.test(name) && !OWN.includes(name);
+
+/** The variables of an environment that tune the amplifier. */
+export const tunes = (env: Readonly<Record<string, string | undefined>>): string[] =>
+  Object.keys(env).filter((name) => isForAmplifier(name) && env[name] !== undefined);
+
 /** What is wrong with the variables that tune the amplifier, which would take its own values instead. */
 export function tuningProblems(
   env: Readonly<Record<string, string | undefined>>,
 ): { readonly name: string; readonly problem: string }[] {
   return Object.entries(env).flatMap(([name, value]) => {
-    if (!name.startsWith('QUIESCE_AMPLIFY_') || OWN.includes(name) || value === undefined) return [];
+    if (!isForAmplifier(name) || value === undefined) return [];
     if (!Object.hasOwn(TUNES, name)) {
       return {
         name,

@@ -7,6 +7,7 @@ import {
 } from '../install/installation.js';
 import { filled, type Placeholder } from './check/placeholders.js';
 import { checkPlan } from './check/schema.js';
+import type { ScenarioDefaults } from './options.js';
 import type { Matrix, Plan, ScenarioSpec } from './plan.js';
 
 /**
@@ -15,13 +16,14 @@ import type { Matrix, Plan, ScenarioSpec } from './plan.js';
  */
 export async function expandMatrix(plan: Plan, options: InstallOptions = {}): Promise<Plan> {
   const scenarios: ScenarioSpec[] = [];
-  for (const [i, spec] of checkPlan(plan, 'plan', 'written').scenarios.entries()) {
-    const { matrix, ...rest } = spec;
-    if (matrix === undefined) {
+  const { scenarios: written, defaults } = checkPlan(plan, 'plan', 'written');
+  for (const [i, spec] of written.entries()) {
+    if (spec.matrix === undefined) {
       scenarios.push(spec);
       continue;
     }
-    for (const values of combinations(matrix)) {
+    const { matrix, ...rest } = withDefaultEnv(spec, defaults);
+    for (const values of combinations(matrix ?? {})) {
       try {
         scenarios.push(fill(rest, values, await install(values, options)));
       } catch (error) {
@@ -32,6 +34,10 @@ export async function expandMatrix(plan: Plan, options: InstallOptions = {}): Pr
   }
   return { ...plan, scenarios };
 }
+
+/** A scenario with the variables of the defaults, which may have placeholders, too. */
+export const withDefaultEnv = (spec: ScenarioSpec, defaults: ScenarioDefaults = {}): ScenarioSpec =>
+  defaults.env === undefined ? spec : { ...spec, env: { ...defaults.env, ...spec.env } };
 
 /** The names of the scenarios that a matrix makes of one; without a matrix, its own. */
 export function expandedNames({ name = '', matrix }: Partial<ScenarioSpec>): string[] {

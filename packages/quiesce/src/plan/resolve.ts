@@ -78,6 +78,13 @@ export function resolvePlan(plan: unknown, overrides: PlanOverrides = {}, source
     return shardOf(scenario, overrides.shard);
   });
   refuseIdle(overrides, resolved);
+  // A plan's seed may be meant for a later --perturb.
+  const given = source === 'command' ? [...scenarios, planned] : [];
+  refuseIdleSeed(
+    given.find(({ seed }) => seed !== undefined)?.seed,
+    given.find(({ perturb }) => perturb)?.perturb,
+    'perturb',
+  );
   const [wrong] = resolved.some(({ perturb }) => perturb?.choice.parts.has('amplify'))
     ? tuningProblems(process.env)
     : [];
@@ -120,13 +127,16 @@ function refuseIdle(overrides: PlanOverrides, scenarios: readonly Scenario[]): v
     throw new UsageError('threads are allowed, but nothing is strict about them', 'give --strict, too');
   }
   // One line of CI may give the seed to the shards of any plan.
-  const isIdleSeed = seed !== undefined && perturb === undefined && shard === undefined;
-  if (isIdleSeed && !scenarios.some((each) => each.perturb)) {
-    throw new UsageError('there is a seed, but nothing is perturbed', 'give --perturb, too');
-  }
+  if (shard === undefined && !scenarios.some((each) => each.perturb))
+    refuseIdleSeed(seed, perturb, '--perturb');
   if (ignoreOutput !== undefined && !scenarios.some(judgesOutput)) {
     throw new UsageError('output is to be ignored, but none counts', 'leave out --no-signatures');
   }
+}
+
+function refuseIdleSeed(seed: number | undefined, perturb: string | undefined, name: string): void {
+  if (seed === undefined || perturb !== undefined) return;
+  throw new UsageError('there is a seed, but nothing is perturbed', `give ${name}, too`);
 }
 
 /** A scenario's own `runs` or `until` overrides either one in the defaults. */

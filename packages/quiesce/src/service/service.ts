@@ -10,10 +10,11 @@ import { BoundedOutput } from '../process/bounded-output.js';
 import { findExecutable } from '../process/executable.js';
 import { type ProcessGroup, spawnGroup } from '../process/process-group.js';
 import type { ExitStatus } from '../process/started-program.js';
+import { nearest, nearMiss, type PlaceholderText, references, textsOf } from './placeholders.js';
 
 /**
  * A server that scenarios need. In `command`, `env` and `provides`, `${dir}` stands for a fresh temporary data
- * directory and `${port:NAME}` for the port allocated under that name. Any other `${…}` stays as it is.
+ * directory and `${port:NAME}` for the port allocated under that name. What is almost one is refused. Any other `${…}` stays as it is.
  */
 export interface ServiceSpec {
   /** Program and arguments. */
@@ -141,35 +142,62 @@ export function serviceProblems(spec: Partial<ServiceSpec>): ServiceProblem[] {
       problems.push({ path: ['ready', 'log'], message });
     }
   }
-  const texts = { command, env: Object.values(env), provides: Object.values(provides) };
-  for (const [field, values] of Object.entries(texts)) {
-    for (const [placeholder, , port] of values.flatMap((text) => [...text.matchAll(PLACEHOLDER)])) {
-      if (port === undefined || ports.has(port)) continue;
-      problems.push({ path: [field], message: `${placeholder} names a port that is not in ports` });
-    }
-    const others = values.flatMap((text) => [...text.matchAll(OF_A_PORT)]);
-    for (const [misspelt, word = '', port = ''] of others) {
-      // A shell has other uses for a colon, but none for the name of a port.
-      if (/^ports?$/i.test(word) || !ports.has(port)) continue;
-      problems.push({
-        path: [field],
-        message: `${misspelt} is not a placeholder; did you mean \${port:${port}}?`,
-      });
-    }
-    for (const [misspelt] of values.flatMap((text) => [...text.matchAll(MISSPELT)])) {
-      const message = `${misspelt} is not a placeholder; there are \${dir} and \${port:NAME}`;
-      problems.push({ path: [field], message });
-    }
+  if (ready.log !== undefined && references(ready.log).some((name) => isOfService(name))) {
+    const message = 'ready.log is a regular expression, in which no placeholder is filled in';
+    problems.push({ path: ['ready', 'log'], message });
+  }
+  const add = (path: readonly string[], text: PlaceholderText): void => {
+    const isSet = (name: string): boolean => Object.hasOwn(env, name) || Object.hasOwn(process.env, name);
+    const found = placeholderProblems(text, [...ports], (name) => text.isCode && isSet(name));
+    problems.push(...found.map((message) => ({ path, message })));
+  };
+  for (const word of textsOf(command)) add(['command'], word);
+  for (const [field, values] of Object.entries({ env, provides })) {
+    for (const [name, value] of Object.entries(values))
+      for (const text of textsOf([value])) add([field, name], text);
   }
   return problems;
 }
 
+/** What is wrong with the placeholders in a text of a service. */
+function placeholderProblems(
+  text: PlaceholderText,
+  ports: readonly string[],
+  isKnown: (name: string) => boolean,
+): string[] {
+  const ofPorts = ports.map((port) => `port:${port}`);
+  const problems = references(text.text).flatMap((name) => {
+    if (name === 'dir' || ofPorts.includes(name)) return [];
+    if (isOfService(name)) {
+      const near = nearest(name, ofPorts);
+      return `\${${name}} names a port that is not in ports${near === undefined ? '' : `; did you mean \${${near}}?`}`;
+    }
+    if (isKnown(name)) return [];
+    const near = nearMiss(name, text, ['dir', ...ofPorts]) ?? meantPort(name, text.isCode, ports);
+    return near === undefined ? [] : `\${${name}} is not a placeholder; did you mean \${${near}}?`;
+  });
+  for (const [cut] of text.text.matchAll(UNFINISHED)) {
+    problems.push(`${cut} is not a placeholder; there are \${dir} and \${port:NAME}`);
+  }
+  return problems;
+}
+
+/** The placeholder of a port that a name can only mean, such as `port.client` or `prt:client`. */
+function meantPort(name: string, isCode: boolean, ports: readonly string[]): string | undefined {
+  const behind = /:(.*)$/.exec(name)?.[1] ?? '';
+  if (ports.includes(behind)) return `port:${behind}`;
+  // In a shell's script, a number or an operator would be behind the colon of a variable.
+  const isOne = isCode ? /^ports?:[A-Za-z_][\w-]*$/i : /^ports?(?:\W.*)?$/i;
+  return isOne.test(name) ? `port:${ports[0] ?? 'NAME'}` : undefined;
+}
+
+/** Whether a name is that of a placeholder of services. */
+export const isOfService = (name: string): boolean => name === 'dir' || name.startsWith('port:');
+
 const PLACEHOLDER = /\$\{(dir|port:([^}]*))\}/g;
 
-const OF_A_PORT = /\$\{([A-Za-z_]\w*):([^}]*)\}/g;
-
-/** What looks like one, but has no end or capitals. Any other may be meant for a shell, such as `${PORT:-80}`. */
-const MISSPELT = /\$\{(?:(?:dir|port:[^}]*)$|(?!port:)[Pp][Oo][Rr][Tt][Ss]?:[A-Za-z_][\w-]*\})/g;
+/** A placeholder without an end. */
+const UNFINISHED = /\$\{(?:dir|port:[^}]*)$/g;
 
 async function launch(name: string, spec: ServiceSpec): Promise<RunningService> {
   const cwd = resolve(spec.cwd ?? '.');

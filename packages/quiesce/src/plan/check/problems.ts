@@ -4,9 +4,11 @@ import { isAbsolute, resolve } from 'node:path';
 import { definedOnly } from '../../defined.js';
 import { nameMatcher } from '../../glob.js';
 import { checkerProblem } from '../../perturb/checker.js';
-import { tuningProblems } from '../../perturb/tuning.js';
+import { tunes, tuningProblems } from '../../perturb/tuning.js';
 import { findExecutable } from '../../process/executable.js';
 import { witnessProblem } from '../../run/witness.js';
+import { nearMiss, type PlaceholderText, references, textsOf } from '../../service/placeholders.js';
+import { isOfService } from '../../service/service.js';
 import { expandedNames } from '../matrix.js';
 import type { OptionValues, OverridingOptions, ScenarioDefaults } from '../options.js';
 import type { Matrix, Part, PlanParts } from '../plan.js';
@@ -37,10 +39,10 @@ export function combinationProblems(parts: PlanParts, caller: Caller, baseDir: s
       return common === undefined ? ['scenarios', i] : ['defaults', common];
     };
     const all = { ...defaults.fields, ...fields, env: { ...defaults.fields.env, ...fields.env } };
+    const envPath = (name: string): CombinationProblem['path'] =>
+      fields.env?.[name] === undefined ? ['defaults', 'env', name] : ['scenarios', i, 'env', name];
     for (const { name, problem } of tuningProblems(all.env)) {
-      const place =
-        fields.env?.[name] === undefined ? ['defaults', 'env', name] : ['scenarios', i, 'env', name];
-      add(place, problem);
+      add(envPath(name), problem);
     }
     if (whole && defaults.whole) checkOptions(all, caller, pathOf, fields, add);
     const directory = directoryProblem(all.cwd, baseDir);
@@ -48,13 +50,21 @@ export function combinationProblems(parts: PlanParts, caller: Caller, baseDir: s
     for (const message of sharedVariables(fields.uses ?? defaults.fields.uses ?? [], services)) {
       add(pathOf('uses'), message, 'give one of them another name');
     }
-    if (fields.command === undefined) continue;
-    const problem =
-      placeholderProblem(fields.command, fields.matrix) ??
-      programProblem(fields.command, all, directory === undefined, baseDir);
+    const { command, matrix } = fields;
+    // A matrix that is wrong may be meant to fill them in.
+    const axesKnown = matrix === undefined ? whole : areAxes(Object.keys(matrix));
+    const isSet = (name: string): boolean => Object.hasOwn(all.env, name) || Object.hasOwn(process.env, name);
+    const misplaced = (words: readonly string[]): Problem | undefined =>
+      axesKnown ? placeholderProblem(words, matrix, isSet) : undefined;
+    for (const [name, value] of Object.entries(all.env)) {
+      const found = misplaced([value]);
+      if (found !== undefined) add(envPath(name), found.problem, found.hint);
+    }
+    if (command === undefined) continue;
+    const problem = misplaced(command) ?? programProblem(command, all, directory === undefined, baseDir);
     if (problem !== undefined) add(['scenarios', i, 'command'], problem.problem, problem.hint);
-    if (fields.command[0] !== '${python}' || Object.keys(fields.matrix ?? {}).join() !== 'python') continue;
-    for (const [k, python] of (fields.matrix?.python ?? []).entries()) {
+    if (command[0] !== '${python}' || Object.keys(matrix ?? {}).join() !== 'python') continue;
+    for (const [k, python] of (matrix?.python ?? []).entries()) {
       const missing = programProblem([python], all, directory === undefined, baseDir);
       if (missing !== undefined) add(['scenarios', i, 'matrix', 'python', k], missing.problem, missing.hint);
     }
@@ -62,6 +72,12 @@ export function combinationProblems(parts: PlanParts, caller: Caller, baseDir: s
   for (const name of new Set(chosen.flatMap(([, { fields }]) => fields.uses ?? defaults.fields.uses ?? []))) {
     const service = Object.hasOwn(services, name) ? services[name] : undefined;
     if (service === undefined) continue;
+    for (const variable of tunes(service.env ?? {})) {
+      add(['services', name, 'env', variable], `${variable} changes nothing: no service is amplified`);
+    }
+    for (const { name: variable, problem } of tuningProblems(service.provides ?? {})) {
+      add(['services', name, 'provides', variable], problem);
+    }
     const directory = directoryProblem(service.cwd, baseDir);
     if (directory !== undefined) add(['services', name, 'cwd'], directory.problem, directory.hint);
     if (service.command === undefined) continue;
@@ -181,38 +197,62 @@ function programProblem(
   baseDir: string,
 ): Problem | undefined {
   // A matrix or a service fills placeholders in later.
-  if (program.search(PLACEHOLDER) >= 0) return undefined;
+  if (references(program).some((name) => isAxisName(name) || isOfService(name))) return undefined;
   if (!hasDirectory && program.includes('/') && !isAbsolute(program)) return undefined;
   const found = findExecutable(program, resolve(baseDir, cwd ?? '.'), env?.PATH ?? process.env.PATH);
   return found.path === undefined ? found : undefined;
 }
 
-const PLACEHOLDER = /\$\{(runtime|python|npm|dir|port:[^}]*)\}/g;
-/** At other places in a word, the text may be meant for a shell. */
-const IN_WORD = new RegExp(`^${PLACEHOLDER.source}(?=$|/\\S*$)`);
-
-/** The problem with a placeholder that nothing fills in. No program has such a name. */
+/**
+ * The first problem with a placeholder in the words of a command, or in the value of a variable: nothing fills it in, or it
+ * is misspelt.
+ */
 function placeholderProblem(
-  [program = '', ...words]: readonly string[],
+  words: readonly string[],
   matrix: Matrix = {},
+  isSet: (name: string) => boolean = () => false,
 ): Problem | undefined {
-  const axes = Object.keys(matrix);
-  const inWords = words.map((word) => IN_WORD.exec(word)).filter((found) => found !== null);
-  for (const [placeholder, name = ''] of [...program.matchAll(PLACEHOLDER), ...inWords]) {
-    if (!Object.hasOwn(AXES, name)) {
-      return {
-        problem: `only a service has ${placeholder}`,
-        hint: 'its provides gives it to scenarios, as a variable',
-      };
+  for (const [i, text] of textsOf(words).entries()) {
+    for (const name of references(text.text)) {
+      // At other places in code, the name may be that of its own variable. No program has such a name.
+      const isMeant = !text.isCode || i === 0 || text.text.search(IN_WORD) === 0;
+      const problem = isAxisName(name)
+        ? isMeant && !hasAxis(matrix, name) && lacksAxis(name)
+        : isOfService(name.toLowerCase())
+          ? isMeant && onlyService(name)
+          : !(text.isCode && isSet(name)) && misspeltAxis(name, text, matrix);
+      if (problem) return problem;
     }
-    const axis = AXES[name as Placeholder];
-    if (axes.some((one) => axis.is.test(one))) continue;
-    return {
-      problem: `${placeholder} needs a matrix with the axis ${axis.name}`,
-      hint: `such as matrix: { ${axis.example} } in a plan`,
-    };
   }
   return undefined;
+}
+
+/** A placeholder that is a word by itself, or the beginning of a path. */
+const IN_WORD = /^\$\{[^{}]*\}(?=$|\/\S*$)/;
+
+const AXIS_NAMES = Object.keys(AXES) as Placeholder[];
+const isAxisName = (name: string): name is Placeholder => Object.hasOwn(AXES, name);
+const areAxes = (names: readonly string[]): boolean =>
+  names.length > 0 && names.every((axis) => AXIS_NAMES.some((name) => AXES[name].is.test(axis)));
+const hasAxis = (matrix: Matrix, name: Placeholder): boolean =>
+  Object.keys(matrix).some((axis) => AXES[name].is.test(axis));
+
+const lacksAxis = (name: Placeholder): Problem => ({
+  problem: `\${${name}} needs a matrix with the axis ${AXES[name].name}`,
+  hint: `such as matrix: { ${AXES[name].example} } in a plan`,
+});
+
+const onlyService = (name: string): Problem => ({
+  problem: `only a service has \${${name}}`,
+  hint: 'its provides gives it to scenarios, as a variable',
+});
+
+function misspeltAxis(name: string, text: PlaceholderText, matrix: Matrix): Problem | undefined {
+  const near = nearMiss(name, text, AXIS_NAMES);
+  // Without a matrix, a text that a program fills in itself is more likely, unless only the case differs.
+  const isOther = Object.keys(matrix).length === 0 && near !== name.toLowerCase();
+  if (near === undefined || isOther) return undefined;
+  return { problem: `\${${name}} is not a placeholder`, hint: `did you mean \${${near}}?` };
 }
 
 function directoryProblem(cwd: string | undefined, baseDir: string): Problem | undefined {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { definedOnly } from '../../defined.js';
 import { messageOf, type UsageError } from '../../errors.js';
 import { PACKAGE, parsePackageName, parseRuntime, RUNTIME } from '../../install/installation.js';
+import { references, textsOf } from '../../service/placeholders.js';
 import { type ServiceProblem, serviceProblems } from '../../service/service.js';
 import { command, environment, expected, list, names, positiveInteger, strict, text } from '../fields.js';
 import type { PlanText } from '../file/plan-text.js';
@@ -10,7 +11,7 @@ import type { Option } from '../option.js';
 import { options } from '../options.js';
 import type { Matrix, Plan, PlanParts } from '../plan.js';
 import { type CombinationProblem, PlanError, type PlanProblem } from '../plan-error.js';
-import { idleAxes } from './placeholders.js';
+import { AXES, idleAxes } from './placeholders.js';
 
 type OptionFields = { [K in keyof typeof options]: z.ZodExactOptional<(typeof options)[K]['schema']> };
 
@@ -244,6 +245,7 @@ function contradictions(plan: unknown): PlanProblem[] {
   const services = isObject(plan.services) ? plan.services : {};
   for (const [name, spec] of Object.entries(services)) {
     for (const { path, message } of problemsOfService(spec)) add(['services', name, ...path], message);
+    for (const { path, message } of axesOfService(spec)) add(['services', name, ...path], message);
   }
   const known = Object.keys(services).join(', ') || 'none';
   const check = (spec: unknown, path: Path): void => {
@@ -253,7 +255,8 @@ function contradictions(plan: unknown): PlanProblem[] {
       if (typeof service !== 'string' || Object.hasOwn(services, service)) continue;
       add([...path, 'uses', i], `unknown service ${JSON.stringify(service)}; the plan's services: ${known}`);
     }
-    if (isObject(spec.matrix)) checkAxes(spec.matrix, textsOf(spec), [...path, 'matrix'], add);
+    if (isObject(spec.matrix))
+      checkAxes(spec.matrix, axisTexts(spec, plan.defaults), [...path, 'matrix'], add);
   };
   check(plan.defaults, ['defaults']);
   const names = new Set<unknown>();
@@ -280,6 +283,20 @@ function problemsOfService(spec: unknown): ServiceProblem[] {
   return serviceProblems({ ...sound, ready });
 }
 
+/** Placeholders of a matrix, which nothing fills in for a service. */
+function axesOfService(spec: unknown): ServiceProblem[] {
+  if (!isObject(spec)) return [];
+  const { command = [], env = {}, provides = {} } = soundFields(serviceSchema, spec);
+  return Object.entries({ command, env: Object.values(env), provides: Object.values(provides) }).flatMap(
+    ([field, words]) =>
+      textsOf(words).flatMap(({ text, isCode }) =>
+        references(text)
+          .filter((name) => !isCode && Object.hasOwn(AXES, name))
+          .map((name) => ({ path: [field], message: `only a scenario with a matrix has \${${name}}` })),
+      ),
+  );
+}
+
 /** The fields that are right. */
 function soundFields<T extends z.ZodRawShape>(
   { shape }: z.ZodObject<T>,
@@ -292,10 +309,13 @@ function soundFields<T extends z.ZodRawShape>(
 }
 
 /** The texts of a scenario in which its matrix fills in placeholders; none if one of these fields isn't right. */
-function textsOf(spec: Readonly<Record<string, unknown>>): string[] | undefined {
+function axisTexts(spec: Readonly<Record<string, unknown>>, defaults: unknown): string[] | undefined {
   const { command, env, matrix } = soundFields(writtenScenario, { env: {}, ...definedOnly(spec) });
-  if (command === undefined || env === undefined || matrix === undefined) return undefined;
-  return [...command, ...Object.values(env)];
+  const given = { env: {}, ...definedOnly(isObject(defaults) ? defaults : {}) };
+  const common = soundFields(writtenScenario, given).env;
+  if (command === undefined || env === undefined || matrix === undefined || common === undefined)
+    return undefined;
+  return [...command, ...Object.values({ ...common, ...env })];
 }
 
 function checkAxes(
