@@ -4,7 +4,7 @@ export type JsonBytes = string | { readonly base64: string };
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** A text without the byte order mark that some editors write, and that is no JSON. */
-export const withoutMark = (text: string): string => text.replace(/^\ufeff/, '');
+export const withoutMark = (text: string): string => (text.charCodeAt(0) === 0xfeff ? text.slice(1) : text);
 
 /** Bytes for JSON, with nothing lost. */
 export function jsonBytes(bytes: Uint8Array): JsonBytes {

@@ -6,6 +6,7 @@ import { connect, op, prefix, type RangeResult } from '../src/index.js';
 import { rangeResult } from '../src/kv/kv.js';
 import { RangeResponse } from '../src/rpc/generated/etcdserverpb/rpc.js';
 import { MessageReader } from '../src/rpc/messages/message-reader.js';
+import { inBytes } from '../src/rpc/messages/mvccpb.js';
 import { RangeMessage } from '../src/rpc/messages/range-response.js';
 import { withServer } from './support/clients.js';
 
@@ -29,7 +30,7 @@ function encoded(value = 'value', more = true): Uint8Array {
 }
 
 const answerOf = (message: Uint8Array): RangeResult =>
-  rangeResult(RangeMessage.decode(new MessageReader(message)), (kv) => kv);
+  rangeResult(RangeMessage.decode(new MessageReader(message)), inBytes);
 
 /** The same, in a buffer with others: that is decoded at once. */
 function answerAtOnce(message: Uint8Array): RangeResult {

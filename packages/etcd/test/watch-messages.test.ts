@@ -3,11 +3,9 @@ import { test } from 'node:test';
 import { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
 import { type Random, randomFrom } from '@quiesce/test-services';
 import { WatchResponse } from '../src/rpc/generated/etcdserverpb/rpc.js';
-import type { KeyValue } from '../src/rpc/messages/key-value.js';
+import { inBytes } from '../src/rpc/messages/mvccpb.js';
 import type { WatchEvent } from '../src/watch/event.js';
 import { WatchMessage } from '../src/watch/watch-message.js';
-
-const asIs = (kv: KeyValue): KeyValue => kv;
 
 /** Of all lengths as varints. */
 const randomNumber = (random: Random): bigint =>
@@ -85,7 +83,7 @@ function readIfReadable(message: Uint8Array): object | undefined {
 
 function eventsOf(message: WatchMessage, from = 0n): WatchEvent[] {
   const events: WatchEvent[] = [];
-  do message.events(from, asIs, events);
+  do message.events(from, inBytes, events);
   while (message.next());
   return events;
 }
@@ -165,7 +163,7 @@ test('a large response has parts, of which all but the last are continued, and l
     do {
       continued.push(message.isContinued);
       sizes.push(message.bytes);
-      message.events(300n, asIs, seen);
+      message.events(300n, inBytes, seen);
     } while (message.next());
     assert.equal(continued.length, Math.ceil(bytes.length / (64 * 1024)));
     assert.deepEqual(continued, [...continued.slice(1).map(() => true), fragment]);

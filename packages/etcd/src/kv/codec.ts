@@ -5,7 +5,9 @@ import type { InspectOptionsStylized } from 'node:util';
 import { inspect, types } from '../built-in.js';
 import { CodecError, invalidArgument, StatusCode } from '../errors.js';
 import { jsonOf, withoutMark } from '../json.js';
-import type { KeyValue } from '../rpc/messages/key-value.js';
+import { KeyValue } from '../rpc/messages/key-value.js';
+import type { MessageReader } from '../rpc/messages/message-reader.js';
+import { strictTextOf } from '../rpc/messages/utf8.js';
 import { aFunction, checkArgument, kind, reason, shown, text, withMethods } from '../util/kinds.js';
 import { guardMethods, refuseMore } from '../util/methods.js';
 import { Description } from '../util/options.js';
@@ -52,8 +54,8 @@ export const bytes: Codec<Bytes, Uint8Array> = {
   decode: (value) => value,
 };
 
-// With `ignoreBOM`, a text is read back exactly as it was written.
-const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+/** What the client's own codecs make of a text. They call no function of the program. */
+const textDecoders = new WeakMap<Codec<never, unknown>, (text: string) => unknown>();
 
 /**
  * Text as UTF-8. Bytes that aren't UTF-8, and strings with a lone surrogate, are errors: nothing is replaced silently.
@@ -63,14 +65,15 @@ export const utf8: Codec<string> = {
     checkArgument('the text', text, value);
     return value;
   },
-  decode: (value) => textOf(value),
+  decode: (value) => decodedText(value),
 };
+textDecoders.set(utf8, (text) => text);
 
 /** Throws CodecError for bytes that aren't UTF-8. */
-function textOf(encoded: Uint8Array): string {
+function decodedText(encoded: Uint8Array): string {
   checkArgument('what is decoded', someBytes, encoded);
   try {
-    return strictUtf8.decode(encoded);
+    return strictTextOf(encoded);
   } catch (cause) {
     throw undecodable('the bytes are not valid UTF-8', cause);
   }
@@ -94,16 +97,26 @@ export function json<T>(parse?: (value: unknown) => T): Codec<T>;
 export function json<T>(parse?: (value: unknown) => T, ...more: readonly unknown[]): Codec<T> {
   refuseMore('json()', [parse], more);
   if (parse !== undefined) checkArgument('parse', aFunction(), parse);
-  return {
+  const made: Codec<T> = {
     encode(value) {
       return jsonText('the value', value);
     },
     decode(encoded) {
-      const value = parsed(textOf(encoded));
+      const value = parsed(decodedText(encoded));
       return parse === undefined ? (value as T) : parse(value);
     },
   };
+  if (parse === undefined) {
+    textDecoders.set(made, (text) => {
+      // As for a read with `keysOnly`, where an error of JSON.parse() for each key would take long.
+      if (text === '') throw noJson;
+      return JSON.parse(withoutMark(text));
+    });
+  }
+  return made;
 }
+
+const noJson = new SyntaxError('the text is empty');
 
 function parsed(text: string): unknown {
   try {
@@ -130,67 +143,45 @@ export function jsonText(what: string, value: unknown): string {
 }
 
 /**
- * A key with its value and history, seen through a codec. Key and value are decoded when they are first read, so a
- * value that can't be decoded fails only where it is read.
+ * A key with its value and history, seen through a codec. A value that can't be decoded fails only where it is read.
+ *
+ * With the codecs `utf8` and `json()` the key and the value are decoded together with the answer. They are fields, which
+ * copies of the entry have, too. A codec of your own, and the function given to `json()`, is called when the key or the
+ * value is first read. Copies of such an entry have `raw` instead.
  */
-export class TypedKeyValue<Key, Value> {
-  /** The same as bytes. `raw.value` is empty if only keys were requested, and for a deleted key. */
-  readonly raw: KeyValue;
-  readonly #codec: Decoders<Key, Value>;
-  #key: { readonly decoded: Key } | undefined;
-  #value: { readonly decoded: Value } | undefined;
-
+export abstract class TypedKeyValue<Key, Value> {
   static {
-    guardMethods<Pick<TypedKeyValue<unknown, unknown>, 'toJSON'>>(TypedKeyValue, (it) => #codec in it, {
-      promised: {},
-      direct: { toJSON: 0 },
-    });
+    guardMethods<Pick<TypedKeyValue<unknown, unknown>, 'toJSON'>>(
+      TypedKeyValue,
+      (it) => it instanceof TypedKeyValue,
+      { promised: {}, direct: { toJSON: 0 } },
+    );
   }
 
-  /** @internal */
-  constructor(raw: KeyValue, codec: Decoders<Key, Value>) {
-    this.raw = raw;
-    this.#codec = codec;
-  }
+  /** The same as bytes. `raw.value` is empty if only keys were requested, and for a deleted key. */
+  abstract get raw(): KeyValue;
 
   /** @throws CodecError when the key can't be decoded. */
-  get key(): Key {
-    this.#key ??= { decoded: decode(this.#codec.key, 'key', this.raw.key, this.raw) };
-    return this.#key.decoded;
-  }
+  abstract get key(): Key;
 
   /**
    * For a read with `keysOnly` it is the codec's result for zero bytes.
    *
    * @throws CodecError when the value can't be decoded, and for a deleted key, which has none.
    */
-  get value(): Value {
-    // A transaction's own write has no version either. Unlike a delete, it also has no revision.
-    if (this.raw.version === 0n && this.raw.modRevision !== 0n)
-      throw undecodable(`${JSON.stringify(this.raw.keyText())} was deleted, and has no value`, undefined);
-    this.#value ??= { decoded: decode(this.#codec.value, 'value', this.raw.value, this.raw) };
-    return this.#value.decoded;
-  }
+  abstract get value(): Value;
 
   /** Revision of the put that created the key; 0 for a deleted key. */
-  get createRevision(): bigint {
-    return this.raw.createRevision;
-  }
+  abstract get createRevision(): bigint;
 
   /** Revision of the last change. */
-  get modRevision(): bigint {
-    return this.raw.modRevision;
-  }
+  abstract get modRevision(): bigint;
 
   /** Number of puts since the key was created; 0 for a deleted key. */
-  get version(): bigint {
-    return this.raw.version;
-  }
+  abstract get version(): bigint;
 
   /** Id of the lease that the key is attached to; 0 for none. */
-  get lease(): bigint {
-    return this.raw.lease;
-  }
+  abstract get lease(): bigint;
 
   /** For `JSON.stringify`: key and value, decoded if possible, otherwise as bytes. 64-bit numbers are decimal strings. */
   toJSON(): Record<string, unknown> {
@@ -213,6 +204,106 @@ export class TypedKeyValue<Key, Value> {
     }
     return readable;
   }
+}
+
+/** A key whose text was decoded straight from an answer, and keeps no bytes. */
+class DecodedKeyValue<Key, Value> extends TypedKeyValue<Key, Value> {
+  // As in `KeyValue`: these are what copies and comparisons see.
+  declare readonly key: Key;
+  declare readonly value: Value;
+  declare readonly createRevision: bigint;
+  declare readonly modRevision: bigint;
+  declare readonly version: bigint;
+  declare readonly lease: bigint;
+  /** The text of the value, until somebody wants bytes. */
+  #source: string | KeyValue;
+
+  constructor(
+    key: Key,
+    value: Value,
+    createRevision: bigint,
+    modRevision: bigint,
+    version: bigint,
+    lease: bigint,
+    source: string | KeyValue,
+  ) {
+    super();
+    this.#source = source;
+    this.key = key;
+    this.value = value;
+    this.createRevision = createRevision;
+    this.modRevision = modRevision;
+    this.version = version;
+    this.lease = lease;
+  }
+
+  override get raw(): KeyValue {
+    let source = this.#source;
+    if (typeof source === 'string') {
+      // The text was valid UTF-8, so these are the bytes that it came from.
+      source = new KeyValue(
+        encoder.encode(this.key as string),
+        encoder.encode(source),
+        this.createRevision,
+        this.modRevision,
+        this.version,
+        this.lease,
+      );
+      this.#source = source;
+    }
+    return source;
+  }
+}
+
+const encoder = new TextEncoder();
+
+/** A key whose value isn't decoded until it is read, can't be decoded, or was deleted. */
+class UnreadKeyValue<Key, Value> extends TypedKeyValue<Key, Value> {
+  declare readonly raw: KeyValue;
+  readonly #codec: Decoders<Key, Value>;
+  #key: Key | typeof unread = unread;
+  #value: Value | typeof unread = unread;
+
+  constructor(raw: KeyValue, codec: Decoders<Key, Value>) {
+    super();
+    this.raw = raw;
+    this.#codec = codec;
+  }
+
+  override get key(): Key {
+    if (this.#key === unread) this.#key = decode(this.#codec.key, 'key', this.raw.key, this.raw);
+    return this.#key;
+  }
+
+  override get value(): Value {
+    if (isDeleted(this.raw.version, this.raw.modRevision))
+      throw undecodable(`${JSON.stringify(this.raw.keyText())} was deleted, and has no value`, undefined);
+    if (this.#value === unread) this.#value = decode(this.#codec.value, 'value', this.raw.value, this.raw);
+    return this.#value;
+  }
+
+  override get createRevision(): bigint {
+    return this.raw.createRevision;
+  }
+
+  override get modRevision(): bigint {
+    return this.raw.modRevision;
+  }
+
+  override get version(): bigint {
+    return this.raw.version;
+  }
+
+  override get lease(): bigint {
+    return this.raw.lease;
+  }
+}
+
+const unread = Symbol('unread');
+
+/** A transaction's own write has no version either. Unlike a delete, it also has no revision. */
+function isDeleted(version: bigint, modRevision: bigint): boolean {
+  return version === 0n && modRevision !== 0n;
 }
 
 /** @internal */
@@ -253,12 +344,18 @@ export class CodecMapping<KeyIn, ValueIn, KeyOut, ValueOut>
   readonly #key: Codec<KeyIn, KeyOut>;
   readonly #value: Codec<ValueIn, ValueOut>;
   readonly #decoders: Decoders<KeyOut, ValueOut>;
+  /** Of values, where keys are text and the client can decode values at once. */
+  readonly #textDecoder: ((text: string) => ValueOut) | undefined;
 
   constructor(mapping: PrefixMapping, key: Codec<KeyIn, KeyOut>, value: Codec<ValueIn, ValueOut>) {
     this.#bytes = mapping;
     this.#key = key;
     this.#value = value;
     this.#decoders = { key, value };
+    this.#textDecoder =
+      key === (utf8 as unknown)
+        ? (textDecoders.get(value) as ((text: string) => ValueOut) | undefined)
+        : undefined;
   }
 
   key(key: KeyIn): Uint8Array {
@@ -274,6 +371,47 @@ export class CodecMapping<KeyIn, ValueIn, KeyOut, ValueOut>
   }
 
   entry(kv: KeyValue): TypedKeyValue<KeyOut, ValueOut> {
-    return new TypedKeyValue(this.#bytes.entry(kv), this.#decoders);
+    const raw = this.#bytes.entry(kv);
+    const { key, value, createRevision, modRevision, version, lease } = raw;
+    const decoder = this.#textDecoder;
+    if (decoder !== undefined && !isDeleted(version, modRevision)) {
+      try {
+        const keyText = strictTextOf(key) as KeyOut;
+        const decoded = decoder(strictTextOf(value));
+        return new DecodedKeyValue(keyText, decoded, createRevision, modRevision, version, lease, raw);
+      } catch {
+        // It fails again where it is read.
+      }
+    }
+    return new UnreadKeyValue(raw, this.#decoders);
+  }
+
+  entryAt(
+    reader: MessageReader,
+    key: number,
+    keyEnd: number,
+    value: number,
+    valueEnd: number,
+    createRevision: bigint,
+    modRevision: bigint,
+    version: bigint,
+    lease: bigint,
+  ): TypedKeyValue<KeyOut, ValueOut> {
+    const decoder = this.#textDecoder;
+    if (decoder !== undefined && !isDeleted(version, modRevision)) {
+      const { message } = reader;
+      try {
+        const keyText = strictTextOf(message, key + this.#bytes.prefix.length, keyEnd) as KeyOut;
+        const text = strictTextOf(message, value, valueEnd);
+        const decoded = decoder(text);
+        return new DecodedKeyValue(keyText, decoded, createRevision, modRevision, version, lease, text);
+      } catch {
+        // It fails again where it is read.
+      }
+    }
+    return new UnreadKeyValue(
+      this.#bytes.entryAt(reader, key, keyEnd, value, valueEnd, createRevision, modRevision, version, lease),
+      this.#decoders,
+    );
   }
 }

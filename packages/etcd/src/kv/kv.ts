@@ -17,6 +17,7 @@ import {
   type ResponseHeader as ResponseHeaderMessage,
 } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
+import type { EntryMaker } from '../rpc/messages/message-reader.js';
 import { type EncodedKeyValues, RangeMessage } from '../rpc/messages/range-response.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { type Int64, int64, optionalInt64, toInt64 } from '../util/int64.js';
@@ -325,14 +326,14 @@ class RangeAnswer<Entry> extends Answer implements RangeResult<Entry> {
   declare readonly revision: bigint;
   #kvs: Entry[] | undefined;
   #encoded: EncodedKeyValues | undefined;
-  readonly #toEntry: ToEntry<Entry>;
+  readonly #maker: EntryMaker<Entry>;
 
-  constructor({ header, kvs, more, count }: RangeMessage, toEntry: ToEntry<Entry>) {
+  constructor({ header, kvs, more, count }: RangeMessage, maker: EntryMaker<Entry>) {
     super();
-    this.#toEntry = toEntry;
+    this.#maker = maker;
     this.header = knownHeader(header);
     if (Array.isArray(kvs)) {
-      this.kvs = kvs.map(toEntry);
+      this.kvs = kvs.map((kv) => maker.entry(kv));
     } else {
       this.#encoded = kvs;
       Object.defineProperty(this, 'kvs', RangeAnswer.#decodedWhenRead);
@@ -351,7 +352,7 @@ class RangeAnswer<Entry> extends Answer implements RangeResult<Entry> {
     enumerable: true,
     get(this: RangeAnswer<unknown>): unknown[] {
       if (this.#encoded !== undefined) {
-        this.#kvs = this.#encoded.take(Number.POSITIVE_INFINITY, this.#toEntry);
+        this.#kvs = this.#encoded.take(Number.POSITIVE_INFINITY, this.#maker);
         this.#encoded = undefined;
       }
       return this.#kvs ?? [];
@@ -364,7 +365,7 @@ class RangeAnswer<Entry> extends Answer implements RangeResult<Entry> {
 
   [Symbol.iterator](): IterableIterator<Entry> {
     const left = this.#encoded?.fromStart();
-    return left === undefined ? this.kvs.values() : new Entries(left, this.#toEntry);
+    return left === undefined ? this.kvs.values() : new Entries(left, this.#maker);
   }
 
   /** For `console.log`, which would show a getter. @internal */
@@ -379,18 +380,18 @@ const PORTION = 32;
 /** Decodes the keys of a long answer for a loop. It isn't a generator, which V8 continues for each key in more steps. */
 class Entries<Entry> implements IterableIterator<Entry> {
   readonly #left: EncodedKeyValues;
-  readonly #toEntry: ToEntry<Entry>;
+  readonly #maker: EntryMaker<Entry>;
   #entries: Entry[] = [];
   #next = 0;
 
-  constructor(left: EncodedKeyValues, toEntry: ToEntry<Entry>) {
+  constructor(left: EncodedKeyValues, maker: EntryMaker<Entry>) {
     this.#left = left;
-    this.#toEntry = toEntry;
+    this.#maker = maker;
   }
 
   next(): IteratorResult<Entry, undefined> {
     if (this.#next === this.#entries.length) {
-      this.#entries = this.#left.take(PORTION, this.#toEntry);
+      this.#entries = this.#left.take(PORTION, this.#maker);
       this.#next = 0;
       if (this.#entries.length === 0) return { value: undefined, done: true };
     }
@@ -431,11 +432,8 @@ class DeleteAnswer<Entry> extends Answer implements DeleteResult<Entry> {
 }
 
 /** @internal */
-export type ToEntry<Entry> = (kv: KeyValue) => Entry;
-
-/** @internal */
-export function rangeResult<Entry>(message: RangeMessage, toEntry: ToEntry<Entry>): RangeResult<Entry> {
-  return new RangeAnswer(message, toEntry);
+export function rangeResult<Entry>(message: RangeMessage, maker: EntryMaker<Entry>): RangeResult<Entry> {
+  return new RangeAnswer(message, maker);
 }
 
 /**
@@ -445,18 +443,25 @@ export function rangeResult<Entry>(message: RangeMessage, toEntry: ToEntry<Entry
 export const rangeMethod = { ...KVService.range, response: RangeMessage };
 
 /** @internal */
-export function putResult<Entry>({ header, prevKv }: PutResponse, toEntry: ToEntry<Entry>): PutResult<Entry> {
+export function putResult<Entry>(
+  { header, prevKv }: PutResponse,
+  maker: EntryMaker<Entry>,
+): PutResult<Entry> {
   const known = knownHeader(header);
-  return new PutAnswer(known, prevKv && toEntry(prevKv));
+  return new PutAnswer(known, prevKv && maker.entry(prevKv));
 }
 
 /** @internal */
 export function deleteResult<Entry>(
   { header, deleted, prevKvs }: DeleteRangeResponse,
-  toEntry: ToEntry<Entry>,
+  maker: EntryMaker<Entry>,
 ): DeleteResult<Entry> {
   const known = knownHeader(header);
-  return new DeleteAnswer(known, deleted, prevKvs.map(toEntry));
+  return new DeleteAnswer(
+    known,
+    deleted,
+    prevKvs.map((kv) => maker.entry(kv)),
+  );
 }
 
 const noHeader: ResponseHeader = Object.freeze({ clusterId: 0n, memberId: 0n, revision: 0n, raftTerm: 0n });
@@ -482,19 +487,15 @@ export interface KvCalls<Entry> {
 }
 
 /** @internal */
-export function kvCalls<Entry>(toEntry: ToEntry<Entry>): KvCalls<Entry> {
+export function kvCalls<Entry>(maker: EntryMaker<Entry>): KvCalls<Entry> {
   return {
-    get: idempotentCall(KVService.range, ({ kvs: [kv] }) => kv && toEntry(kv), callOptions.get),
-    range: idempotentCall(rangeMethod, (response) => rangeResult(response, toEntry), callOptions.range),
-    getPrefix: idempotentCall(
-      rangeMethod,
-      (response) => rangeResult(response, toEntry),
-      callOptions.getPrefix,
-    ),
-    put: writeCall(KVService.put, (response) => putResult(response, toEntry), callOptions.put),
+    get: idempotentCall(KVService.range, ({ kvs: [kv] }) => kv && maker.entry(kv), callOptions.get),
+    range: idempotentCall(rangeMethod, (response) => rangeResult(response, maker), callOptions.range),
+    getPrefix: idempotentCall(rangeMethod, (response) => rangeResult(response, maker), callOptions.getPrefix),
+    put: writeCall(KVService.put, (response) => putResult(response, maker), callOptions.put),
     deleteRange: writeCall(
       KVService.deleteRange,
-      (response) => deleteResult(response, toEntry),
+      (response) => deleteResult(response, maker),
       callOptions.delete,
     ),
   };

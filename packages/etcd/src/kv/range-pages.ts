@@ -2,6 +2,7 @@ import { StoreReplacedError } from '../errors.js';
 import { answer } from '../json.js';
 import { idempotentCall } from '../rpc/call.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
+import type { EntryMaker } from '../rpc/messages/message-reader.js';
 import type { RangeMessage } from '../rpc/messages/range-response.js';
 import { describeCall, type Rpc } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
@@ -19,7 +20,6 @@ import {
   rangeKinds,
   rangeMethod,
   rangeRequest,
-  type ToEntry,
 } from './kv.js';
 import { type Page, PageAssembler } from './page-assembler.js';
 
@@ -64,10 +64,10 @@ export function rangePages<Entry>(
   rpc: Rpc,
   range: RangeBytes,
   options: PageOptions,
-  toEntry: ToEntry<Entry>,
+  maker: EntryMaker<Entry>,
 ): AsyncGenerator<RangePage<Entry>, void, void> {
   pageOptions.check(options);
-  return leavable((left) => decodedPages(pagesOf(rpc, range, options, left), toEntry));
+  return leavable((left) => decodedPages(pagesOf(rpc, range, options, left), maker));
 }
 
 /**
@@ -80,10 +80,10 @@ export function rangePortions<Entry>(
   rpc: Rpc,
   range: RangeBytes,
   options: PageOptions,
-  toEntry: ToEntry<Entry>,
+  maker: EntryMaker<Entry>,
 ): AsyncGenerator<Entry[], void, void> {
   pageOptions.check(options);
-  return leavable((left) => decodedPortions(pagesOf(rpc, range, options, left), toEntry));
+  return leavable((left) => decodedPortions(pagesOf(rpc, range, options, left), maker));
 }
 
 function leavable<T>(
@@ -95,11 +95,11 @@ function leavable<T>(
 
 async function* decodedPages<Entry>(
   pages: AsyncGenerator<Page, void, void>,
-  toEntry: ToEntry<Entry>,
+  maker: EntryMaker<Entry>,
 ): AsyncGenerator<RangePage<Entry>, void, void> {
   for await (const { revision, parts, more } of pages) {
     const kvs = parts.flatMap((part) =>
-      Array.isArray(part) ? part.map(toEntry) : part.take(Number.POSITIVE_INFINITY, toEntry),
+      Array.isArray(part) ? part.map((kv) => maker.entry(kv)) : part.take(Number.POSITIVE_INFINITY, maker),
     );
     yield answer({ revision, kvs, more });
   }
@@ -107,16 +107,16 @@ async function* decodedPages<Entry>(
 
 async function* decodedPortions<Entry>(
   pages: AsyncGenerator<Page, void, void>,
-  toEntry: ToEntry<Entry>,
+  maker: EntryMaker<Entry>,
 ): AsyncGenerator<Entry[], void, void> {
   for await (const { parts } of pages) {
     // Removed, so that they aren't in memory while the next page is awaited.
     for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
       if (Array.isArray(part)) {
-        yield part.map(toEntry);
+        yield part.map((kv) => maker.entry(kv));
         continue;
       }
-      for (let some = part.take(PORTION, toEntry); some.length > 0; some = part.take(PORTION, toEntry))
+      for (let some = part.take(PORTION, maker); some.length > 0; some = part.take(PORTION, maker))
         yield some;
     }
   }

@@ -429,7 +429,7 @@ class Attempt<Key, Value, Entry> implements Stm<Key, Value, Entry> {
   }
 
   #txn<const T extends Txn<Uint8Array, Uint8Array>>(txn: T): Promise<TxnResult<T, KeyValue>> {
-    const call = txnCall(txn, (kv) => asStored.entry(kv));
+    const call = txnCall(txn, asStored);
     return this.#rpc.call(call, () => txnRequest(txn, asStored), this.#control());
   }
 

@@ -11,6 +11,7 @@ import {
   type TxnRequest,
   type TxnResponse,
 } from '../rpc/generated/etcdserverpb/rpc.js';
+import type { EntryMaker } from '../rpc/messages/message-reader.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { type Int64, toInt64 } from '../util/int64.js';
 import { anything, type Kind, list, oneOf, type Shape, shown } from '../util/kinds.js';
@@ -36,7 +37,6 @@ import {
   type ResponseHeader,
   rangeRequest,
   rangeResult,
-  type ToEntry,
 } from './kv.js';
 
 /** How a comparison compares, in clientv3's words. */
@@ -327,13 +327,13 @@ function requestsOf(list: readonly RequestOp[]): NonNullable<RequestOp['request'
  */
 export function txnCall<T extends Txn<unknown, unknown>, Entry>(
   txn: T,
-  toEntry: ToEntry<Entry>,
+  maker: EntryMaker<Entry>,
 ): Call<TxnRequest, TxnResponse, TxnResult<T, Entry>> {
   // A copy, as the caller may reuse its lists once the call has begun.
   const shape = shapeOf(txn);
   const call = writes(shape) ? writeCall : readCall;
   // The server answers each operation of the branch in order, which the types can't know.
-  const result = (response: TxnResponse) => txnResult<Entry>(response, shape, toEntry) as TxnResult<T, Entry>;
+  const result = (response: TxnResponse) => txnResult<Entry>(response, shape, maker) as TxnResult<T, Entry>;
   return call(KVService.txn, result, txnOptions);
 }
 
@@ -570,11 +570,11 @@ class TxnAnswer extends Answer {
 function txnResult<Entry>(
   { header, succeeded, responses }: TxnResponse,
   { success, failure }: TxnShape,
-  toEntry: ToEntry<Entry>,
+  maker: EntryMaker<Entry>,
 ): TxnBranch<boolean, unknown> {
   const known = knownHeader(header);
   const kinds = succeeded ? success : failure;
-  const results = kinds.map((kind, index) => opResult(responses[index], kind, known, toEntry));
+  const results = kinds.map((kind, index) => opResult(responses[index], kind, known, maker));
   return new TxnAnswer(known, succeeded, results);
 }
 
@@ -582,7 +582,7 @@ function opResult<Entry>(
   answer: ResponseOp | undefined,
   kind: OpShape,
   outer: ResponseHeader,
-  toEntry: ToEntry<Entry>,
+  maker: EntryMaker<Entry>,
 ): unknown {
   const response = answer?.response;
   if (response === undefined) {
@@ -596,14 +596,14 @@ function opResult<Entry>(
   response.value.header = { ...outer, revision: revision === 0n ? outer.revision : revision };
   switch (response.$case) {
     case 'responseRange': {
-      const result = rangeResult(response.value, toEntry);
+      const result = rangeResult(response.value, maker);
       return kind === 'get' ? result.kvs[0] : result;
     }
     case 'responsePut':
-      return putResult(response.value, toEntry);
+      return putResult(response.value, maker);
     case 'responseDeleteRange':
-      return deleteResult(response.value, toEntry);
+      return deleteResult(response.value, maker);
     case 'responseTxn':
-      return txnResult(response.value, kind as TxnShape, toEntry);
+      return txnResult(response.value, kind as TxnShape, maker);
   }
 }

@@ -73,7 +73,7 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
     this.#rpc = core.rpc;
     this.#watches = core.watches;
     this.#mapping = mapping;
-    this.#calls = kvCalls((message) => mapping.entry(message));
+    this.#calls = kvCalls(mapping);
   }
 
   /**
@@ -116,7 +116,7 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    */
   iterate(keys: Key | KeyRange, options: PageOptions = none): AsyncGenerator<Entry, void, void> {
     const range = ownRange(this.#mapping.range(keys));
-    const portions = rangePortions(this.#rpc, range, options, (kv) => this.#mapping.entry(kv));
+    const portions = rangePortions(this.#rpc, range, options, this.#mapping);
     return new ItemIterator({
       next: async () => (await portions.next()).value ?? undefined,
       close: async () => {
@@ -128,7 +128,7 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   /** Reads the keys of a range like {@link iterate}, but page by page, with the revision of the reads. */
   pages(keys: Key | KeyRange, options: PageOptions = none): AsyncGenerator<RangePage<Entry>, void, void> {
     const range = ownRange(this.#mapping.range(keys));
-    return rangePages(this.#rpc, range, options, (message) => this.#mapping.entry(message));
+    return rangePages(this.#rpc, range, options, this.#mapping);
   }
 
   /**
@@ -181,7 +181,7 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
     options: CallControl = none,
   ): Promise<TxnResult<T, Entry>> {
     try {
-      const call = txnCall(txn, (message) => this.#mapping.entry(message));
+      const call = txnCall(txn, this.#mapping);
       return this.#rpc.call(call, () => txnRequest(txn, this.#mapping), options);
     } catch (error) {
       return Promise.reject(error);
@@ -224,8 +224,6 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
    * `Watch`.
    */
   watch(keys: Key | KeyRange, options: WatchOptions = none): Watch<Entry> {
-    return this.#watches.watch(ownRange(this.#mapping.range(keys)), options, (message) =>
-      this.#mapping.entry(message),
-    );
+    return this.#watches.watch(ownRange(this.#mapping.range(keys)), options, this.#mapping);
   }
 }

@@ -1,7 +1,6 @@
 import { jsonFields } from '../json.js';
-import type { ToEntry } from '../kv/kv.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
-import type { MessageReader } from '../rpc/messages/message-reader.js';
+import type { EntryMaker, MessageReader } from '../rpc/messages/message-reader.js';
 import { Event, Event_EventType } from '../rpc/messages/mvccpb.js';
 
 /** One change of a key. */
@@ -38,51 +37,51 @@ const PREV_KV_TAG = 0x1a;
  */
 export function readEvent<Entry>(
   reader: MessageReader,
-  toEntry: ToEntry<Entry>,
+  maker: EntryMaker<Entry>,
 ): WatchEvent<Entry> | undefined {
   const { message, pos: start } = reader;
   let at = start + 1;
   let length = message[at++] as number;
   if (length >= 0x80) length += ((message[at++] as number) - 1) * 0x80;
   const end = at + length;
-  if (end - start > LONGEST) return readAny(reader, toEntry);
+  if (end - start > LONGEST) return readAny(reader, maker);
   const isDelete = message[at] === TYPE_TAG;
   if (isDelete) {
-    if (message[at + 1] !== Event_EventType.DELETE) return readAny(reader, toEntry);
+    if (message[at + 1] !== Event_EventType.DELETE) return readAny(reader, maker);
     at += 2;
   }
-  if (message[at++] !== KV_TAG) return readAny(reader, toEntry);
+  if (message[at++] !== KV_TAG) return readAny(reader, maker);
   length = message[at++] as number;
   if (length >= 0x80) length += ((message[at++] as number) - 1) * 0x80;
   reader.pos = at;
   at += length;
-  const kv = reader.keyValue(at);
-  let prevKv: KeyValue | undefined;
+  const kv = reader.keyValue(at, maker);
+  const revision = reader.modRevision;
+  let prevKv: Entry | undefined;
   if (kv !== undefined && at < end && message[at++] === PREV_KV_TAG) {
     length = message[at++] as number;
     if (length >= 0x80) length += ((message[at++] as number) - 1) * 0x80;
     reader.pos = at;
     at += length;
-    prevKv = reader.keyValue(at);
+    prevKv = reader.keyValue(at, maker);
     if (prevKv === undefined) at = -1;
   }
   if (kv === undefined || at !== end) {
     reader.goBack(start);
-    return readAny(reader, toEntry);
+    return readAny(reader, maker);
   }
-  const entry = prevKv === undefined ? undefined : toEntry(prevKv);
-  return new Change(isDelete ? 'delete' : 'put', toEntry(kv), entry, kv.modRevision);
+  return new Change(isDelete ? 'delete' : 'put', kv, prevKv, revision);
 }
 
 /** A length of more than two bytes is above this. */
 const LONGEST = 0x80 * 0x80;
 
-function readAny<Entry>(reader: MessageReader, toEntry: ToEntry<Entry>): WatchEvent<Entry> | undefined {
+function readAny<Entry>(reader: MessageReader, maker: EntryMaker<Entry>): WatchEvent<Entry> | undefined {
   reader.uint32();
   const { type, kv, prevKv } = Event.decode(reader, reader.uint32());
   if (kv === undefined) return undefined;
   const name = type === Event_EventType.DELETE ? 'delete' : 'put';
-  return new Change(name, toEntry(kv), prevKv && toEntry(prevKv), kv.modRevision);
+  return new Change(name, maker.entry(kv), prevKv && maker.entry(prevKv), kv.modRevision);
 }
 
 class Change<Entry> implements WatchEvent<Entry> {

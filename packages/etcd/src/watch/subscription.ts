@@ -1,5 +1,5 @@
 import { DeadlineExceededError, EtcdError, StatusCode } from '../errors.js';
-import type { ToEntry } from '../kv/kv.js';
+import type { EntryMaker } from '../rpc/messages/message-reader.js';
 import { reason } from '../util/kinds.js';
 import type { Waiter } from '../util/wait.js';
 import { waitFor } from '../util/wait.js';
@@ -50,7 +50,7 @@ export class Subscription<Entry> implements StreamedWatch {
   /** Whether the watch was cancelled at the server because its consumer is behind. */
   paused = false;
   readonly #spec: WatchSpec;
-  readonly #toEntry: ToEntry<Entry>;
+  readonly #maker: EntryMaker<Entry>;
   readonly #stream: WatchStream;
   readonly #listener: SubscriptionListener;
   #ready: Waiter<bigint> | undefined;
@@ -72,9 +72,14 @@ export class Subscription<Entry> implements StreamedWatch {
   /** Whether a request was made on the present stream. */
   #sentHere = false;
 
-  constructor(spec: WatchSpec, toEntry: ToEntry<Entry>, stream: WatchStream, listener: SubscriptionListener) {
+  constructor(
+    spec: WatchSpec,
+    maker: EntryMaker<Entry>,
+    stream: WatchStream,
+    listener: SubscriptionListener,
+  ) {
     this.#spec = spec;
-    this.#toEntry = toEntry;
+    this.#maker = maker;
     this.#stream = stream;
     this.#listener = listener;
     this.#nextRevision = spec.startRevision;
@@ -144,7 +149,7 @@ export class Subscription<Entry> implements StreamedWatch {
   take(message: WatchMessage): void {
     const events = this.#held;
     this.#held = [];
-    message.events(this.#floor, this.#toEntry, events);
+    message.events(this.#floor, this.#maker, events);
     const whole = message.isContinued ? this.#holdLastRevision(events) : events;
     const last = whole.at(-1);
     if (last === undefined) return;

@@ -1,6 +1,6 @@
 import { ClosedError } from '../errors.js';
 import type { RangeBytes } from '../kv/key-range.js';
-import type { ToEntry } from '../kv/kv.js';
+import type { EntryMaker } from '../rpc/messages/message-reader.js';
 import type { Rpc } from '../rpc/rpc.js';
 import { toWatchSpec, type WatchOptions, type WatchSpec } from './request.js';
 import { Watch } from './watch.js';
@@ -27,10 +27,10 @@ export class WatchClient {
   }
 
   /** @throws InvalidArgumentError and ClosedError, at once. */
-  watch<Entry>(range: RangeBytes, options: WatchOptions, toEntry: ToEntry<Entry>): Watch<Entry> {
+  watch<Entry>(range: RangeBytes, options: WatchOptions, maker: EntryMaker<Entry>): Watch<Entry> {
     if (this.#closed) throw new ClosedError();
     const spec = toWatchSpec(range, options);
-    return new Watch(this.#stream(spec), spec, toEntry, options.signal);
+    return new Watch(this.#stream(spec), spec, maker, options.signal);
   }
 
   /** Whether watches keep the process alive while they wait for a connection. */

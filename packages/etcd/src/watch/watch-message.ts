@@ -1,7 +1,6 @@
 import { BinaryReader } from '@bufbuild/protobuf/wire';
-import type { ToEntry } from '../kv/kv.js';
 import { type ResponseHeader, WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
-import { MessageReader } from '../rpc/messages/message-reader.js';
+import { type EntryMaker, MessageReader } from '../rpc/messages/message-reader.js';
 import { readable } from '../rpc/messages/readable.js';
 import { headerOf } from '../rpc/store.js';
 import { readEvent, type WatchEvent } from './event.js';
@@ -98,13 +97,13 @@ export class WatchMessage {
    * @param into where they are added.
    * @throws EtcdError where they can't be read.
    */
-  events<Entry>(from: bigint, toEntry: ToEntry<Entry>, into: WatchEvent<Entry>[]): void {
+  events<Entry>(from: bigint, maker: EntryMaker<Entry>, into: WatchEvent<Entry>[]): void {
     const reader = this.#reader;
     const end = this.#ends[this.#part] ?? 0;
     reader.pos = this.#start;
     readable(watchMethod, () => {
       while (reader.pos < end) {
-        const event = readEvent(reader, toEntry);
+        const event = readEvent(reader, maker);
         if (event !== undefined && event.revision >= from) into.push(event);
       }
     });

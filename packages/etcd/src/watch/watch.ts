@@ -3,8 +3,8 @@ import type { InspectOptionsStylized } from 'node:util';
 import { inspect } from '../built-in.js';
 import { ClosedError, EtcdError, StatusCode } from '../errors.js';
 import { answer, jsonOf } from '../json.js';
-import type { ToEntry } from '../kv/kv.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
+import type { EntryMaker } from '../rpc/messages/message-reader.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
 import { ItemIterator, Leavable, OneLoop } from '../util/item-iterator.js';
 import { guardListeners, guardMethods } from '../util/methods.js';
@@ -132,14 +132,14 @@ export class Watch<Entry = KeyValue>
   constructor(
     stream: WatchStream,
     spec: WatchSpec,
-    toEntry: ToEntry<Entry>,
+    maker: EntryMaker<Entry>,
     signal: AbortSignal | undefined,
   ) {
     super();
     this.#stream = stream;
     const progress = progressOf(signal);
     let isDown = false;
-    const subscription = new Subscription(spec, toEntry, stream, {
+    const subscription = new Subscription(spec, maker, stream, {
       connected: (revision) => {
         isDown = false;
         progress?.answered();

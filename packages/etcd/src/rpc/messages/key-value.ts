@@ -4,9 +4,7 @@ import { CodecError, StatusCode } from '../../errors.js';
 import { type JsonBytes, jsonBytes, withoutMark } from '../../json.js';
 import { reason } from '../../util/kinds.js';
 import { guardMethods } from '../../util/methods.js';
-
-// A byte order mark is part of the text, as in etcd3 and in JSON.
-const utf8 = new TextDecoder('utf-8', { ignoreBOM: true });
+import { textOf } from './utf8.js';
 
 /**
  * A key with its value as JSON: bytes that are UTF-8 as text, others as `{ base64 }`, 64-bit numbers as decimal strings.
@@ -66,12 +64,12 @@ export class KeyValue {
 
   /** The key as UTF-8 text; bytes that aren't UTF-8 become U+FFFD. */
   keyText(): string {
-    return utf8.decode(this.key);
+    return textOf(this.key);
   }
 
   /** The value as UTF-8 text; bytes that aren't UTF-8 become U+FFFD. */
   text(): string {
-    return utf8.decode(this.value);
+    return textOf(this.value);
   }
 
   /**

@@ -1,7 +1,24 @@
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { COPIED_BYTES, copyIntoSlab, LONGEST_IN_SLAB, noBytes } from './byte-slabs.js';
-import { KeyValue } from './key-value.js';
+import type { KeyValue } from './key-value.js';
 import { markAsUntransferable } from './untransferable.js';
+
+/** Makes what a caller gets of a key with its value. */
+export interface EntryMaker<Entry> {
+  entry(kv: KeyValue): Entry;
+  /** The same, straight from a message. Key and value are these parts of it. */
+  entryAt(
+    reader: MessageReader,
+    key: number,
+    keyEnd: number,
+    value: number,
+    valueEnd: number,
+    createRevision: bigint,
+    modRevision: bigint,
+    version: bigint,
+    lease: bigint,
+  ): Entry;
+}
 
 /** Tags of `mvccpb.KeyValue`'s fields, in the order in which etcd writes them. */
 const KEY_TAG = 0x0a;
@@ -10,6 +27,9 @@ const MOD_REVISION_TAG = 0x18;
 const VERSION_TAG = 0x20;
 const VALUE_TAG = 0x2a;
 const LEASE_TAG = 0x30;
+
+/** The longest `mvccpb.KeyValue` that is read in order. So each length in it has at most two bytes. */
+const LONGEST_IN_ORDER = 0x80 * 0x7f;
 
 /** What the last of seven bytes of a number counts. Up to that the value is below 2^49, and exact as a number. */
 const LARGEST_SCALE = 0x80 ** 6;
@@ -34,6 +54,8 @@ const low = words[0] === 1 ? 0 : 1;
 export class MessageReader extends BinaryReader {
   /** The whole message that it reads: a view of a buffer with others. */
   readonly message: Uint8Array;
+  /** That of the key which {@link keyValue} has read last. */
+  modRevision = 0n;
   readonly #uint32: () => number;
   /** The part of the message that was copied last, and where it ends in the message. Short strings are views of it. */
   #copy: ArrayBufferLike = noBytes.buffer;
@@ -70,12 +92,17 @@ export class MessageReader extends BinaryReader {
     const end = start + length;
     if (end > this.len) throw new RangeError('premature EOF');
     this.pos = end;
-    if (length === 0) return noBytes;
+    return this.copied(start, end);
+  }
+
+  /** Those bytes of the message. */
+  copied(start: number, end: number): Uint8Array {
+    if (start >= end) return noBytes;
     if (end > this.#copyEnd) {
-      if (length > LONGEST_IN_SLAB) return this.#long(start, end);
+      if (end - start > LONGEST_IN_SLAB) return this.#long(start, end);
       this.#copyFrom(start);
     }
-    return new Uint8Array(this.#copy, start + this.#shift, length);
+    return new Uint8Array(this.#copy, start + this.#shift, end - start);
   }
 
   /** Copies the bytes from there on, with those that follow, as those are mostly short strings, too. */
@@ -87,24 +114,21 @@ export class MessageReader extends BinaryReader {
   }
 
   /**
-   * Reads a short `mvccpb.KeyValue` up to this position whose fields are in the order in which etcd writes them. Returns
+   * Reads a `mvccpb.KeyValue` up to this position whose fields are in the order in which etcd writes them. Returns
    * `undefined` for any other, and for one that is damaged, and reads nothing then.
    *
    * It is one long function on purpose. V8 runs the first thousands of calls step by step, in which a call costs more than what it
    * does. It then compiles a function together with the short ones that it calls, and does so again for each of its callers. That
    * takes longer than to decode ten thousand keys.
    */
-  keyValue(end: number): KeyValue | undefined {
+  keyValue<Entry>(end: number, maker: EntryMaker<Entry>): Entry | undefined {
     const message = this.message;
     const start = this.pos;
-    if (end > this.#copyEnd) {
-      if (end - start > LONGEST_IN_SLAB || end > this.len) return undefined;
-      this.#copyFrom(start);
-    }
-    const buffer = this.#copy;
-    const shift = this.#shift;
-    let key: Uint8Array = noBytes;
-    let value: Uint8Array = noBytes;
+    if (end - start > LONGEST_IN_ORDER || end > this.len) return undefined;
+    let key = 0;
+    let keyEnd = 0;
+    let value = 0;
+    let valueEnd = 0;
     let createRevision = 0n;
     let modRevision = 0n;
     let version = 0n;
@@ -118,9 +142,10 @@ export class MessageReader extends BinaryReader {
     if (tag === KEY_TAG) {
       number = message[++at] as number;
       if (number >= 0x80) number += ((message[++at] as number) - 1) * 0x80;
-      if (++at + number > end || number === 0) return undefined;
-      key = new Uint8Array(buffer, at + shift, number);
+      key = ++at;
       at += number;
+      if (at > end) return undefined;
+      keyEnd = at;
       tag = at < end ? message[at] : 0;
     }
     if (tag === CREATE_REVISION_TAG) {
@@ -173,9 +198,10 @@ export class MessageReader extends BinaryReader {
     if (tag === VALUE_TAG) {
       number = message[++at] as number;
       if (number >= 0x80) number += ((message[++at] as number) - 1) * 0x80;
-      if (++at + number > end || number === 0) return undefined;
-      value = new Uint8Array(buffer, at + shift, number);
+      value = ++at;
       at += number;
+      if (at > end) return undefined;
+      valueEnd = at;
       tag = at < end ? message[at] : 0;
     }
     if (tag === LEASE_TAG) {
@@ -192,7 +218,8 @@ export class MessageReader extends BinaryReader {
     }
     if (at !== end) return undefined;
     this.pos = end;
-    return new KeyValue(key, value, createRevision, modRevision, version, lease);
+    this.modRevision = modRevision;
+    return maker.entryAt(this, key, keyEnd, value, valueEnd, createRevision, modRevision, version, lease);
   }
 
   #long(start: number, end: number): Uint8Array {

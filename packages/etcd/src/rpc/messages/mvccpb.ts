@@ -7,7 +7,7 @@ import {
 } from '../generated/mvccpb/kv.js';
 import { noBytes } from './byte-slabs.js';
 import { KeyValue as EtcdKeyValue } from './key-value.js';
-import { MessageReader } from './message-reader.js';
+import { type EntryMaker, MessageReader } from './message-reader.js';
 
 // The messages of rpc/generated/etcdserverpb use these for keys and events (buf.gen.yaml maps mvccpb/kv.proto to this
 // file). These two come by the hundred thousand, so they are decoded straight into what the user gets. The generated
@@ -19,6 +19,20 @@ type Decoded<T, Generated> = Pick<MessageFns<T>, 'decode' | 'fromPartial'> &
   Pick<Generated, 'encode' & keyof Generated>;
 
 export { Event_EventType } from '../generated/mvccpb/kv.js';
+
+/** Keys and values as bytes. */
+export const inBytes: EntryMaker<EtcdKeyValue> = {
+  entry: (kv) => kv,
+  entryAt: (reader, key, keyEnd, value, valueEnd, createRevision, modRevision, version, lease) =>
+    new EtcdKeyValue(
+      reader.copied(key, keyEnd),
+      reader.copied(value, valueEnd),
+      createRevision,
+      modRevision,
+      version,
+      lease,
+    ),
+};
 
 /** A `mvccpb.KeyValue`, decoded as the client's own class. */
 export type KeyValue = EtcdKeyValue;
@@ -32,7 +46,7 @@ export const KeyValue: Decoded<KeyValue, typeof GeneratedKeyValue> = {
   decode(input, length) {
     const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
     const end = length === undefined ? reader.len : reader.pos + length;
-    const inOrder = reader instanceof MessageReader ? reader.keyValue(end) : undefined;
+    const inOrder = reader instanceof MessageReader ? reader.keyValue(end, inBytes) : undefined;
     if (inOrder !== undefined) return inOrder;
     let key: Uint8Array = noBytes;
     let value: Uint8Array = noBytes;

@@ -1,8 +1,8 @@
 import { KVService } from '../generated/etcdserverpb/methods.js';
 import { RangeResponse } from '../generated/etcdserverpb/rpc.js';
 import type { KeyValue as EtcdKeyValue } from './key-value.js';
-import { MessageReader } from './message-reader.js';
-import { KeyValue } from './mvccpb.js';
+import { type EntryMaker, MessageReader } from './message-reader.js';
+import { inBytes, KeyValue } from './mvccpb.js';
 import { unreadable } from './readable.js';
 
 /** Shorter responses are decoded at once. Most are in a buffer with others, which they would keep alive. */
@@ -60,30 +60,31 @@ export class EncodedKeyValues {
     return new EncodedKeyValues(this.#reader.message, this.#place);
   }
 
-  /** The next keys that were not taken yet, at most this many, each as `toEntry` makes it. */
-  take<Entry>(most: number, toEntry: (kv: EtcdKeyValue) => Entry): Entry[] {
+  /** The next keys that were not taken yet, at most this many, each as `maker` makes it. */
+  take<Entry>(most: number, maker: EntryMaker<Entry>): Entry[] {
     const reader = this.#reader;
     const { end } = this.#place;
     const taken: Entry[] = [];
-    while (taken.length < most && reader.pos < end) taken.push(toEntry(nextOf(reader)));
+    while (taken.length < most && reader.pos < end) taken.push(nextOf(reader, maker));
     return taken;
   }
 
   #at(position: number): EtcdKeyValue {
     const reader = new MessageReader(this.#reader.message);
     reader.pos = position;
-    return nextOf(reader);
+    return nextOf(reader, inBytes);
   }
 }
 
 /** One key of so many is found without decoding those before it: a power of two. */
 export const SAMPLED = 64;
 
-function nextOf(reader: MessageReader): EtcdKeyValue {
+function nextOf<Entry>(reader: MessageReader, maker: EntryMaker<Entry>): Entry {
   try {
     // After the tag, which findKeys() has checked.
     reader.pos += 1;
-    return KeyValue.decode(reader, reader.uint32());
+    const length = reader.uint32();
+    return reader.keyValue(reader.pos + length, maker) ?? maker.entry(KeyValue.decode(reader, length));
   } catch (cause) {
     throw unreadable(KVService.range.path, cause);
   }
