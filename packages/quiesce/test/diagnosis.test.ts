@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { type FailureKind, run, UsageError } from '../src/index.js';
+import { findExecutable } from '../src/process/executable.js';
 import { scenarioText } from '../src/report/terminal.js';
 import { isAllowedThread } from '../src/run/allowed-threads.js';
 import {
@@ -942,6 +943,20 @@ describe('a signal that a program sends to itself', () => {
       const { failures } = await run({ command: [program, how], runs: 1 });
       const { kind, evidence } = failures[0] ?? {};
       assert.deepEqual([kind?.id, kind?.detail], expected, `${how}\n${evidence?.stacks}`);
+    }
+  });
+
+  test('in Python, without a tool that shows its frames, says which one would', {
+    skip:
+      untraced || pythonless || (findExecutable('py-spy', '/').path !== undefined && 'py-spy is installed'),
+  }, async () => {
+    for (const [program, words] of [
+      ['import ctypes; ctypes.string_at(8)', 'faulthandler prints them, if PYTHONFAULTHANDLER=1 or'],
+      ['import signal; signal.raise_signal(signal.SIGTRAP)', 'faulthandler prints none for SIGTRAP'],
+    ] as const) {
+      const { failures } = await run({ command: ['python3', '-c', program], runs: 1 });
+      const { stacks } = failures[0]?.evidence ?? {};
+      assert.ok(stacks?.includes(`nor in PATH, and would show them; ${words}`), `${stacks}`);
     }
   });
 

@@ -7,6 +7,7 @@ import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { run, type ThreadStack } from '../src/index.js';
 import { failureKind, failureKinds } from '../src/results/failure-kinds.js';
+import { faultHandlerAdvice } from '../src/run/languages/python-frames.js';
 import type { SignatureMatch } from '../src/run/signatures.js';
 import {
   formatStacks,
@@ -761,6 +762,19 @@ describe('the likely kind', () => {
     const named = 'thread "python" in apsw/__init__.cpython-311.so';
     assert.equal(detailOf(), named);
     assert.equal(detailOf('thread_run', 'pythread_wrapper'), `a daemon thread of Python's own, ${named}`);
+  });
+
+  test('of a crash in Python names the tools that would show its frames', () => {
+    const advice = (command: string, signal?: NodeJS.Signals): string =>
+      faultHandlerAdvice(command.split(' '), signal);
+    const on = (how: string): string =>
+      `faulthandler prints them, if ${how} or the program has switched it on`;
+    assert.equal(advice('python3 -u p.py -I', 'SIGSEGV'), on('PYTHONFAULTHANDLER=1'));
+    assert.equal(advice('python3 -mInstall', 'SIGABRT'), on('PYTHONFAULTHANDLER=1'));
+    assert.equal(advice('app'), on('PYTHONFAULTHANDLER=1'));
+    assert.equal(advice('python3 -sI p.py', 'SIGBUS'), on('-X faulthandler'));
+    for (const signal of ['SIGTRAP', 'SIGSYS'] as const)
+      assert.equal(advice('python3 p.py', signal), `faulthandler prints none for ${signal}`);
   });
 
   test('of a crash in an exit handler of Python says where that was, or why it is not known', () => {

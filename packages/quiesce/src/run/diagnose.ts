@@ -36,11 +36,11 @@ type Seen = Omit<Stacks, 'child'>;
  * attach, otherwise from /proc: each thread's name, state and wait channel. Python frames come from py-spy if it is
  * installed, otherwise, for a hang, from Python itself. What the main thread of a hung Node does comes from its
  * inspector, and Java frames of a hang come from jcmd. Takes at most 120 s per process. gdb leaves the processes as they were, running or stopped.
- * @param faultingTid number of the thread that died, whose stack comes first.
+ * @param options.faultingTid number of the thread that died, whose stack comes first, and `diedFrom` its signal.
  */
 export async function threadStacks(
   processes: readonly GroupMember[],
-  options: { signal?: AbortSignal | undefined; faultingTid?: number } = {},
+  options: { signal?: AbortSignal | undefined; faultingTid?: number; diedFrom?: NodeJS.Signals } = {},
 ): Promise<Stacks> {
   const seen = new Map<GroupMember, Seen>();
   const links = options.faultingTid === undefined ? linksOf(processes) : new Map<number, Links>();
@@ -66,7 +66,11 @@ export async function threadStacks(
 
 async function threadsOfProcess(
   pid: number,
-  { signal, faultingTid }: { signal?: AbortSignal | undefined; faultingTid?: number },
+  {
+    signal,
+    faultingTid,
+    diedFrom,
+  }: { signal?: AbortSignal | undefined; faultingTid?: number; diedFrom?: NodeJS.Signals },
 ): Promise<Seen> {
   const hung = faultingTid === undefined;
   const { busy, asleep } = hung ? await watch(pid) : NOT_WATCHED;
@@ -79,7 +83,7 @@ async function threadsOfProcess(
   }
   const traced = seen.threads.length > 0;
   const stopped = halted === 'stopped';
-  const own = await ownThreads({ pid, hung, stopped, traced, busy, signal });
+  const own = await ownThreads({ pid, hung, diedFrom, stopped, traced, busy, signal });
   const children = hung ? describeChildren(pid) : [];
   const forkedFrom = hung ? forkedFromThreads(pid) : undefined;
   const gone = traced && halted === 'ended' ? [threadFromProc(pid, pid)] : [];

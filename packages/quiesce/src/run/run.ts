@@ -487,7 +487,9 @@ function lookAt(said: CrashReport, at: number, group: ProcessGroup, options: Run
       await untilStopped(report.pid);
       facts = factsOf(report);
       if (!options.wantsStacks(`${report.signal} ${report.thread}`)) return null;
-      return await threadStacks([member], { signal: options.signal, faultingTid: report.tid });
+      return await threadStacks([member], {
+        ...{ signal: options.signal, faultingTid: report.tid, diedFrom: report.signal },
+      });
     } finally {
       // Something else may have continued it meanwhile. Then it stops again.
       if (member !== undefined) await untilStopped(report.pid);

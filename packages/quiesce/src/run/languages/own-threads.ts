@@ -29,6 +29,8 @@ export interface Questioned {
   readonly pid: number;
   /** Whether it hangs; otherwise a thread of it is about to die. It then can't answer. */
   readonly hung: boolean;
+  /** The signal that the thread is about to die from, if that is known. */
+  readonly diedFrom?: NodeJS.Signals | undefined;
   /** Whether a signal has stopped it. It then can't answer. */
   readonly stopped: boolean;
   /** Whether a debugger may attach to it. */

@@ -31,15 +31,16 @@ const NO_PY_SPY = 'py-spy is neither beside its Python nor in PATH';
  * Nothing if Python isn't in the process.
  */
 export async function pythonThreads(process: Questioned): Promise<OwnThreads> {
-  const { pid, hung, stopped, traced } = process;
+  const { pid, hung, diedFrom, stopped, traced } = process;
   if (!/\/(?:lib)?python\d[^/\n]*$/m.test(readProc(`${procFolder(pid)}/maps`))) return NOTHING;
   const none = (why: string): OwnThreads => ({ ...NOTHING, problem: `no Python frames: ${why}` });
   const pySpy = findPySpy(pid);
   if (pySpy !== undefined) {
     const seen = await framesFromPySpy(pySpy, process);
-    return 'problem' in seen ? none(seen.problem) : { threads: seen, problem: null };
+    if (!('problem' in seen)) return { threads: seen, problem: null };
+    return none(hung ? seen.problem : `${seen.problem}; ${faultHandlerText(pid, diedFrom)}`);
   }
-  if (!hung) return none(`${NO_PY_SPY}; PYTHONFAULTHANDLER=1 lets Python print them`);
+  if (!hung) return none(`${NO_PY_SPY}, and would show them; ${faultHandlerText(pid, diedFrom)}`);
   if (stopped) return none(`${NO_PY_SPY}, and a signal has stopped it`);
   if (!traced) return none(`${NO_PY_SPY}, and without it gdb is needed`);
   const threads = await framesFromPython(process);
@@ -47,6 +48,31 @@ export async function pythonThreads(process: Questioned): Promise<OwnThreads> {
     ? { threads, problem: null }
     : none(`${NO_PY_SPY}, and gdb could not make Python write them, as if its symbols were stripped`);
 }
+
+/** Whether faulthandler, which prints the frames, would do that for such a crash of a process, and how to switch it on. */
+function faultHandlerText(pid: number, diedFrom: NodeJS.Signals | undefined): string {
+  return faultHandlerAdvice(readProc(`${procFolder(pid)}/cmdline`).split('\0'), diedFrom);
+}
+
+/** The same for a program with this command. */
+export function faultHandlerAdvice(command: readonly string[], diedFrom: NodeJS.Signals | undefined): string {
+  if (diedFrom !== undefined && !HANDLED.has(diedFrom)) return `faulthandler prints none for ${diedFrom}`;
+  // Python's own options come before the program.
+  const program = command.findIndex((word, i) => i > 0 && !word.startsWith('-'));
+  const options = command.slice(1, program < 0 ? undefined : program);
+  const isolated = options.some((word) => /^-[bBdEhiIOPqRsSuvVx]*[EI]/.test(word));
+  const how = isolated ? '-X faulthandler' : 'PYTHONFAULTHANDLER=1';
+  return `faulthandler prints them, if ${how} or the program has switched it on`;
+}
+
+/** The signals for which faulthandler prints the frames. */
+const HANDLED: ReadonlySet<NodeJS.Signals> = new Set<NodeJS.Signals>([
+  'SIGSEGV',
+  'SIGFPE',
+  'SIGABRT',
+  'SIGBUS',
+  'SIGILL',
+]);
 
 /**
  * Path of py-spy for a process. It is beside the program's own Python or in `PATH`. In a virtual environment, the
