@@ -6,6 +6,7 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileS
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { findExecutable } from '../src/process/executable.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
 const dir = temporaryDirectory('hostile');
@@ -49,6 +50,7 @@ function shell(line: string, env: NodeJS.ProcessEnv = {}): { code: number | null
   return { code: status, output: stdout + stderr };
 }
 
+const valgrind = findExecutable('valgrind', '/').path === undefined ? [] : ['--valgrind'];
 const RUN = '$Q run --runs 2 --timeout 5s';
 
 const cases: readonly (readonly [what: string, line: string, code: number, output: RegExp, env?: object])[] =
@@ -161,6 +163,32 @@ const cases: readonly (readonly [what: string, line: string, code: number, outpu
       3,
       /^quiesce: error: can't start "\.\/of-another-machine": .*ENOEXEC \(it is a program for another machine/m,
     ],
+    ...['--perturb nice=1', '--perturb amplify', ...valgrind].flatMap((wrapped): (typeof cases)[number][] => [
+      [
+        `the command is a program for another machine, and a wrapper starts it: ${wrapped}`,
+        `${RUN} ${wrapped} -- ./of-another-machine`,
+        3,
+        /^quiesce: error: can't start "\.\/of-another-machine": .*ENOEXEC \(it is a program for another machine/m,
+      ],
+      [
+        `the command has lost its interpreter, and a wrapper starts it: ${wrapped}`,
+        `${RUN} ${wrapped} -- ./lost-interpreter`,
+        3,
+        /^quiesce: error: can't start "\.\/lost-interpreter".*\(its first line names \/nowhere\/sh, which doesn't exist\)$/m,
+      ],
+      [
+        `the command has no first line for an interpreter, and a wrapper starts it: ${wrapped}`,
+        `${RUN} ${wrapped} -- ./no-interpreter`,
+        1,
+        /2 of 2 exit code 3/,
+      ],
+      [
+        `the command is gone after the first run, and a wrapper starts it: ${wrapped}`,
+        `printf '#!/bin/sh\\nrm -f goes' > goes; chmod +x goes; $Q run --runs 2 --timeout 60s ${wrapped} -- ./goes; c=$?; rm -f goes; exit $c`,
+        3,
+        /stopped early: can't start ".\/goes"/,
+      ],
+    ]),
     [
       'its working directory is gone after the first run',
       `(mkdir lost && cd lost && ${RUN} -- sh -c 'rm -rf ../lost')`,

@@ -1,4 +1,4 @@
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, closeSync, constants, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
 
 /** Where a command was found, or why it can't be run. */
@@ -59,4 +59,69 @@ function fileState(path: string): 'executable' | 'not-executable' | 'directory' 
   } catch {
     return 'not-executable';
   }
+}
+
+/**
+ * Whether the system might not be able to run a file: it is a program for another machine, or a damaged one, or what
+ * loads it is missing. Only the system itself knows: it may have an emulator.
+ */
+export function mayNotRun(file: string, cwd: string): boolean {
+  const head = beginningOf(file);
+  const interpreter = interpreterOf(head) ?? (isOfThisMachine(head) ? loaderOf(head) : undefined);
+  if (interpreter !== undefined) return !existsSync(resolve(cwd, interpreter));
+  // As for a shell, a script has no NUL in its first line.
+  return head.startsWith(ELF) ? !isOfThisMachine(head) : head.split('\n', 1)[0]?.includes('\0') === true;
+}
+
+/** The interpreter that the first line of a script names. */
+export const interpreterOf = (head: string): string | undefined => /^#! *(\S+)/.exec(head)?.[1];
+
+/** The beginning of a file, a character for each byte; empty if it can't be read. */
+export function beginningOf(path: string): string {
+  const bytes = Buffer.alloc(BEGINNING_BYTES);
+  let file: number | undefined;
+  try {
+    file = openSync(path, 'r');
+    return bytes.toString('latin1', 0, readSync(file, bytes));
+  } catch {
+    return '';
+  } finally {
+    if (file !== undefined) closeSync(file);
+  }
+}
+
+/** More than the header of a program, and the name of its loader, which is right behind that. */
+const BEGINNING_BYTES = 4_096;
+
+const ELF = '\x7fELF';
+/** Where a header has the word size and byte order, the machine, and the size of the entries that follow it. */
+const KIND = [
+  [4, 6],
+  [18, 20],
+  [54, 56],
+] as const;
+
+let ownHead: string | undefined;
+
+function isOfThisMachine(head: string): boolean {
+  ownHead ??= beginningOf(process.execPath);
+  const own = ownHead;
+  return head.startsWith(ELF) && KIND.every(([from, to]) => head.slice(from, to) === own.slice(from, to));
+}
+
+const LOADER = 3;
+
+/** The file that loads a program's libraries; `undefined` for a static program. */
+function loaderOf(head: string): string | undefined {
+  const bytes = Buffer.from(head, 'latin1');
+  if (bytes.length < 64 || bytes[4] !== 2 || bytes[5] !== 1) return undefined;
+  const [size, count] = [bytes.readUInt16LE(54), bytes.readUInt16LE(56)];
+  for (let i = 0; i < count; i++) {
+    const entry = Number(bytes.readBigUInt64LE(32)) + i * size;
+    if (size < 56 || entry + 56 > bytes.length) return undefined;
+    if (bytes.readUInt32LE(entry) !== LOADER) continue;
+    const from = Number(bytes.readBigUInt64LE(entry + 8));
+    return /^\/[^\0]+(?=\0)/.exec(head.slice(from))?.[0];
+  }
+  return undefined;
 }

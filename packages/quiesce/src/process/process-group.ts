@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, existsSync, openSync, readSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { EnvironmentError, messageOf } from '../errors.js';
-import { findExecutable } from './executable.js';
+import { beginningOf, findExecutable, interpreterOf, mayNotRun } from './executable.js';
 import { onProcessExit } from './exit-guard.js';
 import { nodeStarter } from './node-starter.js';
 import { procProblem } from './proc.js';
@@ -152,6 +152,24 @@ const membersOf = (group: number): LiveProcess[] =>
 /** For processes that are known by their group alone. */
 const UNKNOWN = 'unknown, since there is no usable /proc';
 
+/**
+ * Makes sure that a command can be started by the system itself, before a wrapper such as `nice` starts it: a wrapper
+ * gives to a shell what the system can't run, and reports a program that is gone as if that had failed.
+ * @throws EnvironmentError when the system can't start it.
+ */
+export async function checkStart(
+  command: readonly string[],
+  { cwd, env }: { readonly cwd: string; readonly env: NodeJS.ProcessEnv },
+): Promise<void> {
+  const { path } = findExecutable(command[0] ?? '', cwd, env.PATH);
+  if (path !== undefined && !mayNotRun(path, cwd)) return;
+  // The system says why. If it can start the program, as by an emulator, that must not do anything.
+  const group = await spawnGroup(command, { cwd, env, outputs: 0 });
+  group.kill('SIGKILL');
+  await group.exited;
+  group.release();
+}
+
 /** Kills what a group has started whose leader isn't known. */
 async function endLost(id: string): Promise<void> {
   const isOurs: Belongs = (environment) => environment.includes(id);
@@ -183,29 +201,13 @@ function whatIsMissing(program: string, cwd: string, searchPath: string | undefi
   if (!existsSync(cwd)) return `the directory ${cwd} doesn't exist any more`;
   const { path } = findExecutable(program, cwd, searchPath);
   if (path === undefined) return undefined;
-  const [, interpreter] = /^#! *(\S+)/.exec(beginningOf(path)) ?? [];
+  const interpreter = interpreterOf(beginningOf(path));
   if (interpreter === undefined)
     return 'the file exists, but its loader may not: it may be a program for another system';
   return existsSync(resolve(cwd, interpreter))
     ? undefined
     : `its first line names ${interpreter}, which doesn't exist`;
 }
-
-function beginningOf(path: string): string {
-  const bytes = Buffer.alloc(SHEBANG_BYTES);
-  let file: number | undefined;
-  try {
-    file = openSync(path, 'r');
-    return bytes.toString('latin1', 0, readSync(file, bytes));
-  } catch {
-    return '';
-  } finally {
-    if (file !== undefined) closeSync(file);
-  }
-}
-
-/** How much of a file's first line Linux reads. */
-const SHEBANG_BYTES = 256;
 
 /** Whether a process or, by a negative number, a group exists. */
 const exists = (pid: number): boolean => send(pid, 0);

@@ -5,6 +5,7 @@ import { setMaxListeners } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { runPerturbed } from '../perturb/perturbed-run.js';
 import type { Scenario } from '../plan/scenario.js';
+import { checkStart } from '../process/process-group.js';
 import { cancelSequence, knowsSequences, newSequence } from '../process/spawner.js';
 import type { ScenarioResult } from '../results/result.js';
 import type { ScenarioTally } from '../results/tally.js';
@@ -56,8 +57,8 @@ export async function makeRuns(
   setMaxListeners(0, stop); // as many as there are jobs
   const all = series.map((one) => new OrderedRuns(one, { directories, stacks, signal: stop }));
   const turns = byTurns(all);
-  // Perturbed runs need more than their program, such as load. With more jobs than CPUs, another run is always ready.
-  const plain = series.every(({ scenario }) => scenario.perturb === null);
+  // Perturbed runs need more than their program, such as load, and a wrapper's program is looked at before. With more jobs than CPUs, another run is always ready.
+  const plain = !series.some(({ scenario }) => isWrapped(scenario));
   const ahead = plain && !bails && jobs <= availableParallelism() && (await knowsSequences());
   const sequences: Sequence[] = [];
   stop.addEventListener('abort', () => {
@@ -114,6 +115,10 @@ interface Sequence {
   last: Promise<void>;
 }
 
+/** Whether another program may start its program. */
+const isWrapped = ({ perturb, launched, command }: Scenario): boolean =>
+  perturb !== null || launched !== command;
+
 function* byTurns(all: readonly OrderedRuns[]): Generator<OrderedRuns, undefined> {
   const order = [...all];
   while (order.some(({ wanted }) => wanted)) {
@@ -157,6 +162,7 @@ class OrderedRuns {
   async make(sequence: number | undefined): Promise<void> {
     const { scenario, tally } = this.#series;
     const run = this.#next++;
+    if (isWrapped(scenario)) await checkStart(scenario.command, this.#spec);
     const ended = await runPerturbed(this.#spec, run, scenario.perturb, { ...this.#how, sequence });
     // The report of a run may stop the session when the next one has ended, too.
     this.#how.signal?.throwIfAborted();
