@@ -6,6 +6,7 @@ import type { Measurement, Op, Workload } from './cell.js';
 import type { ChecksWorkload } from './checks/checks.js';
 import type { LeasesSizes } from './leases.js';
 import type { Load, LoadSize } from './pressure/measurement.js';
+import type { Way } from './ways/way.js';
 
 /** This project's client, which the others are compared with. */
 export const SUBJECT = '@quiesce/etcd';
@@ -57,12 +58,20 @@ function onRuntime(client: string): [string, ...string[]] {
 }
 
 /** Measures one client in a separate process, so that the CPU time is only that client's. */
-export async function measureClient(client: string, workload: Workload): Promise<Measurement> {
-  const [file, ...args] = programOf(client, workload);
+export async function measureClient(
+  client: string,
+  workload: Workload,
+  [file, ...args]: [string, ...string[]] = programOf(client, workload),
+): Promise<Measurement> {
   const { stdout } = await promisify(execFile)(file, args, {
     timeout: (workload.seconds + workload.warmup) * 1000 + 60_000,
   });
   return { ...(JSON.parse(stdout) as Measurement), client };
+}
+
+/** The program that reads ranges in that way. */
+export function waysCommand(way: Way, workload: Workload): [string, ...string[]] {
+  return [process.execPath, here('./programs/ways-client.js'), ...flags({ ...workload, way })];
 }
 
 /** The program that lists all keys of the list benchmark. */

@@ -16,6 +16,8 @@ import { type ProfileOptions, profile } from './profile.js';
 import { FLOOR_VALUE_BYTES } from './report.js';
 import { benchTail, type TailOptions } from './tail/tail.js';
 import { benchWatch, type WatchBenchOptions } from './watch.js';
+import { ways } from './ways/way.js';
+import { benchWays, type WaysOptions } from './ways/ways.js';
 
 /** The clients that have programs for more than get, put, range and txn. */
 const withStreams = libraries.filter((client) => client !== 'etcd3');
@@ -148,6 +150,20 @@ program
   .exitOverride()
   .action(async (options: ProfileOptions) => {
     await profile(options);
+  });
+
+program
+  .command('ways')
+  .description('the ways to read a range of 1,000 keys: bytes, text, JSON, codecs')
+  .option('--ways <list>', `of ${ways.join(', ')}`, list(oneOf('way', ways)), [...ways])
+  .option('--concurrency <n>', 'ranges in flight', positiveInteger, 64)
+  .option('--seconds <n>', 'timed part of each run', positive, 2)
+  .option('--rounds <n>', 'runs of each way', positiveInteger, 3)
+  .option('--json <file>', 'write all figures there too')
+  .configureOutput(quiet)
+  .exitOverride()
+  .action(async (options: WaysOptions) => {
+    exitCode = await benchWays(options);
   });
 
 program
