@@ -16,7 +16,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use tokio::sync::watch;
 
-use crate::connect::dial::{DialError, Io, dial};
+use crate::connect::dial::{DialError, Direct, Io, dial};
 use crate::connect::target::{InvalidOptions, KeepAlive, Target};
 use crate::connect::tls::Tls;
 
@@ -34,6 +34,7 @@ const UNSAID: usize = usize::MAX - 1;
 /// The connection that all calls of a transport share.
 pub struct Channel {
     target: Target,
+    direct: Direct,
     state: Mutex<State>,
 }
 
@@ -127,9 +128,10 @@ pub enum NotSent {
 }
 
 impl Channel {
-    pub fn new(target: Target) -> Arc<Self> {
+    /// `direct` may read the connections' sockets.
+    pub fn new(target: Target, direct: Direct) -> Arc<Self> {
         let state = State { link: Link::Idle, begun: Vec::new(), closed: false };
-        Arc::new(Self { target, state: Mutex::new(state) })
+        Arc::new(Self { target, direct, state: Mutex::new(state) })
     }
 
     /// Makes no more connections. Existing connections end with their drivers.
@@ -244,7 +246,7 @@ impl Channel {
     async fn dial(&self) -> Result<(SendRequest<Bytes>, Connection<Box<dyn Io>, Bytes>), DialError> {
         let bound = self.target.connect_timeout;
         let connecting = async {
-            let io = dial(&self.target).await?;
+            let io = dial(&self.target, &self.direct).await?;
             let (requests, mut connection) = h2::client::Builder::new()
                 .enable_push(false)
                 .initial_max_send_streams(UNSAID)

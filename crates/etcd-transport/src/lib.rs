@@ -9,6 +9,8 @@ mod channel;
 mod code;
 mod completions;
 mod connect;
+#[cfg(unix)]
+mod direct;
 pub mod frames;
 mod host;
 mod lease;
@@ -16,6 +18,8 @@ mod message;
 mod reassembly;
 mod shared_task;
 mod status;
+#[cfg(unix)]
+mod uv;
 mod wake;
 
 use std::collections::VecDeque;
@@ -35,18 +39,22 @@ use crate::channel::Channel;
 use crate::completions::Completions;
 use crate::connect::target::{KeepAlive, Options, Target};
 use crate::connect::tls::Tls;
+#[cfg(unix)]
+use crate::direct::DirectReads;
 use crate::frames::{Commands, Frames};
 use crate::host::{OpenTransport, RuntimeSide};
 use crate::lease::RuntimeLease;
 use crate::reassembly::Message;
 use crate::shared_task::SharedTask;
+#[cfg(unix)]
+use crate::uv::DirectReader;
 use crate::wake::{EventLoopHold, WakeUp};
 
 /// A drained queue with more bytes than this is returned to the allocator.
 const KEPT_QUEUE: usize = 1 << 20;
 
-/// With fewer calls in flight, the latency of a call matters, and JavaScript's thread sends it itself. With more calls,
-/// the runtime's thread is awake anyway, and saves JavaScript's thread that work.
+/// With at most so many calls in flight, the latency of a call matters. JavaScript's thread sends it itself, and reads its
+/// answer ([`direct`]). With more calls, the runtime's thread is awake anyway, and saves JavaScript's thread that work.
 const FEW: u32 = 16;
 
 /// See `TlsOptions` in packages/etcd/src/transport/transport.ts.
@@ -81,6 +89,8 @@ pub struct NativeOptions {
     pub keep_alive_while_idle: bool,
     pub tcp_keep_alive_ms: u32,
     pub connect_timeout_ms: u32,
+    /// Whether the host's event loop is libuv's.
+    pub libuv: bool,
 }
 
 impl From<NativeOptions> for Options {
@@ -110,6 +120,9 @@ pub fn register(_exports: Object, env: Env) -> Result<()> {
 pub struct NativeTransport {
     open: OpenTransport,
     channel: Arc<Channel>,
+    /// Set until the transport is closed, where this env's event loop can read answers.
+    #[cfg(unix)]
+    reader: Option<DirectReader>,
     /// Set until the transport is closed. napi keeps JavaScript's `wake` as long as this exists, and that keeps the
     /// transport.
     hold: Option<EventLoopHold>,
@@ -127,22 +140,38 @@ impl NativeTransport {
     /// something to drain.
     #[napi(constructor)]
     pub fn new(env: Env, options: NativeOptions, wake: Function<'_, (), ()>) -> Result<Self> {
+        #[cfg(unix)]
+        let direct = options.libuv.then(Arc::<DirectReads>::default);
+        #[cfg(not(unix))]
+        let direct = ();
         let target = Target::new(options.into()).map_err(|error| Error::new(Status::InvalidArg, error.to_string()))?;
         let runtime = EnvRuntime::current()?;
-        let wake_up = WakeUp::new(env, wake)?;
+        let wake_up = WakeUp::new(env, &wake)?;
         let hold = wake_up.hold();
         let completions = Arc::new(Completions::new(Box::new(wake_up)));
-        let channel = Channel::new(target);
+        #[cfg(unix)]
+        let channel = Channel::new(target, direct.clone());
+        #[cfg(not(unix))]
+        let channel = Channel::new(target, direct);
         let side = match RuntimeLease::new(runtime.clone()) {
             Ok(lease) => Some(serve(lease, channel.clone(), &completions)),
             // The calls stay unsettled.
             Err(StartError::Closed { .. }) => None,
             Err(error) => return Err(Error::from_reason(error.to_string())),
         };
+        #[cfg(unix)]
+        let reader = match (direct, &side) {
+            (Some(direct), Some(side)) => {
+                DirectReader::new(env, &wake, direct, side.service.clone(), side.lease.handle().clone())?
+            }
+            _ => None,
+        };
         let open = OpenTransport::new(runtime, side, completions);
         Ok(Self {
             open,
             channel,
+            #[cfg(unix)]
+            reader,
             hold: Some(hold),
             in_flight: 0,
             referenced: true,
@@ -157,10 +186,20 @@ impl NativeTransport {
         let batch = batch
             .get(..length as usize)
             .ok_or_else(|| Error::new(Status::InvalidArg, "the batch is shorter than its length"))?;
-        let here = self.in_flight < FEW;
+        let few = self.in_flight + opened <= FEW;
         let commands = Commands::new(Bytes::copy_from_slice(batch), mem::take(&mut self.given));
-        if !self.open.submit(commands, here) {
+        #[cfg(unix)]
+        if let Some(reader) = &self.reader
+            && opened > 0
+        {
+            reader.want(few);
+        }
+        if !self.open.submit(commands, few) {
             return Ok(false);
+        }
+        #[cfg(unix)]
+        if let Some(reader) = &self.reader {
+            reader.follow();
         }
         self.count(env, self.in_flight + opened)?;
         Ok(true)
@@ -241,6 +280,8 @@ impl NativeTransport {
     pub fn close(&mut self, env: Env) -> Result<()> {
         self.count(env, 0)?;
         self.hold = None;
+        #[cfg(unix)]
+        drop(self.reader.take());
         self.long.clear();
         self.given.clear();
         self.open.close().map_err(|error| Error::from_reason(error.to_string()))

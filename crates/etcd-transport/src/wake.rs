@@ -12,8 +12,8 @@ use crate::completions::Wake;
 pub struct WakeUp(Arc<WakeFunction>);
 
 impl WakeUp {
-    pub fn new(env: Env, wake: Function<'_, (), ()>) -> Result<Self> {
-        Ok(Self(Arc::new(WakeFunction::new(env, &wake, "quiesce-etcd wake")?)))
+    pub fn new(env: Env, wake: &Function<'_, (), ()>) -> Result<Self> {
+        Ok(Self(Arc::new(WakeFunction::new(env, wake, "quiesce-etcd wake")?)))
     }
 
     pub fn hold(&self) -> EventLoopHold {
@@ -23,8 +23,24 @@ impl WakeUp {
 
 impl Wake for WakeUp {
     fn wake(&self) {
-        self.0.call();
+        let noted = DIRECT.try_with(|woken| woken.get().is_some() && woken.replace(Some(true)).is_some());
+        if noted != Ok(true) {
+            self.0.call();
+        }
     }
+}
+
+thread_local! {
+    /// Within [`is_woken_by`], whether it was woken.
+    static DIRECT: Cell<Option<bool>> = const { Cell::new(None) };
+}
+
+/// Whether that wakes JavaScript on this thread, which is its own. The caller must then call its `wake`.
+#[cfg(unix)]
+pub fn is_woken_by(poll: impl FnOnce()) -> bool {
+    DIRECT.set(Some(false));
+    poll();
+    DIRECT.take() == Some(true)
 }
 
 /// Keeps the event loop alive while calls are in flight, like an open socket.

@@ -6,6 +6,8 @@ use std::io::{self, IoSlice};
 use std::iter;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::pin::Pin;
+#[cfg(unix)]
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::thread;
 use std::time::Duration;
@@ -18,7 +20,11 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio_rustls::{TlsConnector, rustls};
 
+#[cfg(unix)]
+use crate::connect::socket::DirectSocket;
 use crate::connect::target::{Address, Target};
+#[cfg(unix)]
+use crate::direct::DirectReads;
 
 /// How long one address is tried alone: RFC 8305's Connection Attempt Delay.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
@@ -26,6 +32,12 @@ const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 /// A connection, over any kind of stream.
 pub trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
+
+/// Who else may read a connection's socket.
+#[cfg(unix)]
+pub type Direct = Option<Arc<DirectReads>>;
+#[cfg(not(unix))]
+pub type Direct = ();
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -58,11 +70,11 @@ impl fmt::Display for DialError {
 
 impl Error for DialError {}
 
-/// Connects to the target, without a time limit.
-pub async fn dial(target: &Target) -> Result<Box<dyn Io>, DialError> {
+/// Connects to the target, without a time limit. `direct` may read the connection's socket.
+pub async fn dial(target: &Target, direct: &Direct) -> Result<Box<dyn Io>, DialError> {
     let plain: Box<dyn Io> = match &target.address {
-        Address::Tcp { host, port } => Box::new(tcp(target, host, *port).await?),
-        Address::Unix(path) => unix(path).await?,
+        Address::Tcp { host, port } => readable_by(direct, tcp(target, host, *port).await?)?,
+        Address::Unix(path) => unix(path, direct).await?,
     };
     let Some(secured) = target.tls() else { return Ok(plain) };
     let Some((config, name)) = secured else {
@@ -202,12 +214,35 @@ fn families_in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 #[cfg(unix)]
-async fn unix(path: &str) -> Result<Box<dyn Io>, DialError> {
-    Ok(Box::new(tokio::net::UnixStream::connect(path).await.map_err(DialError::Connect)?))
+async fn unix(path: &str, direct: &Direct) -> Result<Box<dyn Io>, DialError> {
+    let stream = tokio::net::UnixStream::connect(path).await.map_err(DialError::Connect)?;
+    let Some(direct) = direct else { return Ok(Box::new(stream)) };
+    directly_readable(stream.into_std(), direct)
+}
+
+/// The stream, which JavaScript's thread may read where it can.
+#[cfg(unix)]
+fn readable_by(direct: &Direct, stream: TcpStream) -> Result<Box<dyn Io>, DialError> {
+    let Some(direct) = direct else { return Ok(Box::new(stream)) };
+    directly_readable(stream.into_std(), direct)
+}
+
+#[cfg(unix)]
+fn directly_readable(
+    stream: io::Result<impl Into<socket2::Socket>>,
+    direct: &Arc<DirectReads>,
+) -> Result<Box<dyn Io>, DialError> {
+    let socket = stream.and_then(|stream| DirectSocket::new(stream.into(), direct.clone()));
+    Ok(Box::new(socket.map_err(DialError::Connect)?))
 }
 
 #[cfg(not(unix))]
-async fn unix(_path: &str) -> Result<Box<dyn Io>, DialError> {
+fn readable_by((): &Direct, stream: TcpStream) -> Result<Box<dyn Io>, DialError> {
+    Ok(Box::new(stream))
+}
+
+#[cfg(not(unix))]
+async fn unix(_path: &str, (): &Direct) -> Result<Box<dyn Io>, DialError> {
     Err(DialError::Connect(io::Error::new(io::ErrorKind::Unsupported, "no Unix sockets on this system")))
 }
 

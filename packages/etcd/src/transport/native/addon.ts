@@ -25,6 +25,8 @@ export interface NativeOptions {
   readonly keepAliveWhileIdle: boolean;
   readonly tcpKeepAliveMs: number;
   readonly connectTimeoutMs: number;
+  /** Whether the host's event loop is libuv's. */
+  readonly libuv: boolean;
 }
 
 /** The addon's object: one connection on the runtime of this napi env. */

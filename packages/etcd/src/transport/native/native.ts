@@ -413,6 +413,9 @@ function wholeMs(ms: number): number {
   return Math.min(Math.ceil(ms), 0xffffffff);
 }
 
+/** Bun and Deno have libuv's functions, but no event loop of it. */
+const hasLibuv = process.versions.bun === undefined && process.versions.deno === undefined;
+
 function nativeOptions(options: TransportOptions): NativeOptions {
   const { tls, tlsSource, keepAlive } = options;
   return {
@@ -423,5 +426,6 @@ function nativeOptions(options: TransportOptions): NativeOptions {
     keepAliveWhileIdle: keepAlive?.whileIdle ?? false,
     tcpKeepAliveMs: wholeMs(options.tcpKeepAliveMs ?? 30_000),
     connectTimeoutMs: wholeMs(options.connectTimeoutMs ?? 5_000),
+    libuv: hasLibuv,
   };
 }
