@@ -17,6 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use tokio::sync::watch;
 
 use crate::connect::dial::{DialError, Direct, Io, dial};
+use crate::connect::pongs::LatePongs;
 use crate::connect::target::{InvalidOptions, KeepAlive, Target};
 use crate::connect::tls::Tls;
 
@@ -44,6 +45,9 @@ struct State {
     begun: Vec<Driver>,
     closed: bool,
 }
+
+/// What HTTP/2 writes to and reads from.
+type Stream = LatePongs<Box<dyn Io>>;
 
 /// Makes a connection and moves its bytes until it ends.
 pub type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -243,10 +247,10 @@ impl Channel {
         attempt
     }
 
-    async fn dial(&self) -> Result<(SendRequest<Bytes>, Connection<Box<dyn Io>, Bytes>), DialError> {
+    async fn dial(&self) -> Result<(SendRequest<Bytes>, Connection<Stream, Bytes>), DialError> {
         let bound = self.target.connect_timeout;
         let connecting = async {
-            let io = dial(&self.target, &self.direct).await?;
+            let io = LatePongs::new(dial(&self.target, &self.direct).await?);
             let (requests, mut connection) = h2::client::Builder::new()
                 .enable_push(false)
                 .initial_max_send_streams(UNSAID)
@@ -290,7 +294,7 @@ impl Channel {
 
 /// Waits for the server's SETTINGS, which a server sends first. A server that sends none may be frozen, or speak
 /// something else. Then it is useful to know that nothing was sent.
-async fn greeting(connection: &mut Connection<Box<dyn Io>, Bytes>) -> Result<(), DialError> {
+async fn greeting(connection: &mut Connection<Stream, Bytes>) -> Result<(), DialError> {
     poll_fn(|cx| match Pin::new(&mut *connection).poll(cx) {
         Poll::Ready(Ok(())) => Poll::Ready(Err(DialError::HungUp)),
         Poll::Ready(Err(error)) => Poll::Ready(Err(DialError::Http2(error))),
@@ -305,7 +309,7 @@ fn no_attempt() -> NotSent {
 }
 
 /// Moves the connection's bytes until it ends. Each call learns the reason for the end through its own stream.
-async fn drive(mut connection: Connection<Box<dyn Io>, Bytes>, keep_alive: Option<KeepAlive>, health: &Health) {
+async fn drive(mut connection: Connection<Stream, Bytes>, keep_alive: Option<KeepAlive>, health: &Health) {
     let pings = connection.ping_pong();
     let (Some(keep_alive), Some(pings)) = (keep_alive, pings) else {
         let _ = connection.await;

@@ -6,7 +6,6 @@
 //! thread has read nothing for a while: it may be busy, and keepalive must not depend on it.
 
 use std::future::Future;
-use std::io::IoSlice;
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,9 +24,6 @@ const SEVERAL: u32 = 8;
 
 /// More bytes than this for one wake-up are left to the runtime's thread. JavaScript's event loop must not stall.
 const MOST_AT_ONCE: usize = 256 * 1024;
-
-/// Longer writes aren't held back: they are requests. The answer to a PING has 17 bytes, with TLS up to 46.
-const SHORT: usize = 64;
 
 /// How a connection that has lent its socket reads it.
 pub enum Reading {
@@ -67,9 +63,6 @@ struct Lent {
     impatience: Pin<Box<Sleep>>,
     /// Of the connection, which waits for something to read.
     waker: Option<Waker>,
-    /// Whether short writes may be held back now, and whether one is.
-    hold_back: bool,
-    held_back: bool,
 }
 
 /// For JavaScript's thread.
@@ -100,7 +93,6 @@ impl DirectReads {
         let mut state = self.lock();
         let Some(lent) = state.of(socket) else { return false };
         lent.readable = true;
-        lent.hold_back = true;
         lent.at_once = 0;
         let waker = lent.waker.take();
         drop(state);
@@ -108,20 +100,6 @@ impl DirectReads {
             waker.wake();
         }
         true
-    }
-
-    /// The connection was polled. Nothing more is held back.
-    pub fn polled(&self) {
-        if let Some(lent) = &mut self.lock().lent {
-            lent.hold_back = false;
-        }
-    }
-
-    /// What was read is used. What was held back, and not sent with a request meanwhile, is sent now.
-    pub fn used(&self) {
-        if let Some(lent) = &mut self.lock().lent {
-            lent.push();
-        }
     }
 }
 
@@ -141,8 +119,6 @@ impl DirectReads {
             read: false,
             impatience: Box::pin(sleep(PATIENCE)),
             waker: None,
-            hold_back: false,
-            held_back: false,
         });
         true
     }
@@ -181,21 +157,9 @@ impl DirectReads {
         }
         let lent = state.lent.take();
         drop(state);
-        if let Some(mut lent) = lent {
-            lent.push();
-            if let Some(waker) = lent.waker {
-                waker.wake();
-            }
+        if let Some(waker) = lent.and_then(|lent| lent.waker) {
+            waker.wake();
         }
-    }
-
-    /// Whether the kernel may hold that back for a moment. After an answer JavaScript mostly sends the next request, and
-    /// the server is then woken once for both.
-    pub fn may_hold_back(&self, socket: &Arc<SharedSocket>, slices: &[IoSlice<'_>]) -> bool {
-        let mut state = self.lock();
-        let Some(lent) = state.of(socket) else { return false };
-        lent.held_back = lent.hold_back && slices.iter().map(|slice| slice.len()).sum::<usize>() <= SHORT;
-        lent.held_back
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -222,11 +186,5 @@ impl Lent {
             self.waker = Some(cx.waker().clone());
         }
         true
-    }
-
-    fn push(&mut self) {
-        if mem::take(&mut self.held_back) {
-            self.socket.push();
-        }
     }
 }

@@ -259,10 +259,8 @@ impl Watch {
                 }
             });
         });
-        self.direct.polled();
         if woken {
             self.javascript.wake();
-            self.direct.used();
         }
     }
 }

@@ -13,10 +13,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::direct::{DirectReads, Reading};
 
-/// With this flag the kernel waits for what is sent next, for at most 200 ms, and sends both together. Other systems than
-/// Linux have none.
-const HELD_BACK: i32 = if cfg!(target_os = "linux") { libc::MSG_MORE } else { 0 };
-
 /// A connection that the server has closed is an error, not a signal. Elsewhere the socket itself has this option.
 const NO_SIGNAL: i32 = if cfg!(target_os = "linux") { libc::MSG_NOSIGNAL } else { 0 };
 
@@ -24,12 +20,6 @@ const NO_SIGNAL: i32 = if cfg!(target_os = "linux") { libc::MSG_NOSIGNAL } else 
 pub struct SharedSocket(Socket);
 
 impl SharedSocket {
-    /// Sends what the kernel holds back.
-    pub fn push(&self) {
-        // Setting this does that, also where it is set already. A failure is the connection's, which will notice it.
-        let _ = self.0.set_tcp_nodelay(true);
-    }
-
     fn read(&self, into: &mut ReadBuf<'_>) -> io::Result<usize> {
         // SAFETY: what is initialized isn't made uninitialized.
         let count = self.0.recv(unsafe { into.unfilled_mut() })?;
@@ -39,8 +29,8 @@ impl SharedSocket {
         Ok(count)
     }
 
-    fn write(&self, slices: &[IoSlice<'_>], hold_back: bool) -> io::Result<usize> {
-        self.0.send_vectored_with_flags(slices, NO_SIGNAL | if hold_back { HELD_BACK } else { 0 })
+    fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.send_vectored_with_flags(slices, NO_SIGNAL)
     }
 }
 
@@ -148,8 +138,7 @@ impl AsyncWrite for DirectSocket {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         if self.registered.is_none() {
-            let hold_back = self.direct.may_hold_back(&self.socket, slices);
-            match self.socket.write(slices, hold_back) {
+            match self.socket.write(slices) {
                 Err(error) if is_pending(&error) => {}
                 written => return Poll::Ready(written),
             }
@@ -158,7 +147,7 @@ impl AsyncWrite for DirectSocket {
         let registered = self.registered()?;
         loop {
             let mut ready = ready!(registered.poll_write_ready(cx))?;
-            match ready.try_io(|registered| registered.get_ref().write(slices, false)) {
+            match ready.try_io(|registered| registered.get_ref().write(slices)) {
                 Ok(Err(error)) if is_pending(&error) => {}
                 Ok(written) => return Poll::Ready(written),
                 Err(_would_block) => {}
@@ -393,41 +382,6 @@ mod tests {
             });
             socket.write_all(&vec![7; MUCH]).await.unwrap();
             assert!(reader.join().unwrap().is_ok());
-        });
-    }
-
-    #[test]
-    fn a_short_write_leaves_with_the_next_one_or_when_the_answer_is_used() {
-        if HELD_BACK == 0 {
-            return;
-        }
-        run(async {
-            let (mut socket, direct, mut there, watched) = lent().await;
-            there.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-            let mut bytes = [0; 16];
-            for next in [Some(b"request"), None] {
-                assert!(direct.readable(&watched));
-                assert!(read_now(&mut socket).await.is_none());
-                socket.write_all(b"pong").await.unwrap();
-                direct.polled();
-                assert!(there.read(&mut bytes).is_err(), "it was sent at once");
-                let expected = match next {
-                    Some(request) => {
-                        socket.write_all(request).await.unwrap();
-                        b"pongrequest".as_slice()
-                    }
-                    None => b"pong".as_slice(),
-                };
-                direct.used();
-                let count = there.read(&mut bytes).unwrap();
-                assert_eq!(&bytes[..count], expected);
-            }
-            // What is held back isn't forgotten when the runtime takes over.
-            assert!(direct.readable(&watched));
-            socket.write_all(b"pong").await.unwrap();
-            direct.want(false);
-            assert!(read_now(&mut socket).await.is_none());
-            assert_eq!(there.read(&mut bytes).unwrap(), 4);
         });
     }
 
