@@ -53,8 +53,8 @@ use crate::wake::{EventLoopHold, WakeUp};
 /// A drained queue with more bytes than this is returned to the allocator.
 const KEPT_QUEUE: usize = 1 << 20;
 
-/// With at most so many calls in flight, the latency of a call matters. JavaScript's thread sends it itself, and reads its
-/// answer ([`direct`]). With more calls, the runtime's thread is awake anyway, and saves JavaScript's thread that work.
+/// With fewer calls in flight, the latency of a call matters. JavaScript's thread sends it itself, and reads its answer
+/// ([`direct`]). With more calls, the runtime's thread is awake anyway, and saves JavaScript's thread that work.
 const FEW: u32 = 16;
 
 /// See `TlsOptions` in packages/etcd/src/transport/transport.ts.
@@ -186,15 +186,15 @@ impl NativeTransport {
         let batch = batch
             .get(..length as usize)
             .ok_or_else(|| Error::new(Status::InvalidArg, "the batch is shorter than its length"))?;
-        let few = self.in_flight + opened <= FEW;
+        let here = self.in_flight < FEW;
         let commands = Commands::new(Bytes::copy_from_slice(batch), mem::take(&mut self.given));
         #[cfg(unix)]
         if let Some(reader) = &self.reader
             && opened > 0
         {
-            reader.want(few);
+            reader.want(self.in_flight + opened <= FEW);
         }
-        if !self.open.submit(commands, few) {
+        if !self.open.submit(commands, here) {
             return Ok(false);
         }
         #[cfg(unix)]

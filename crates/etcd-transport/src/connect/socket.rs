@@ -164,7 +164,11 @@ impl AsyncWrite for DirectSocket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.socket.0.shutdown(Shutdown::Write))
+        Poll::Ready(match self.socket.0.shutdown(Shutdown::Write) {
+            // The other end has closed the connection.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            shut => shut,
+        })
     }
 }
 
