@@ -174,7 +174,7 @@ impl State {
 }
 
 impl Lent {
-    /// Whether the connection waits on. False if it has waited in vain for too long.
+    /// Whether the connection waits on. False if it has waited for too long.
     fn waits(&mut self, cx: &mut Context<'_>) -> bool {
         while self.impatience.as_mut().poll(cx).is_ready() {
             if !mem::take(&mut self.read) {

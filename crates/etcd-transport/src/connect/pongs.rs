@@ -23,7 +23,7 @@ const LATEST: Duration = Duration::from_millis(50);
 /// With so many bytes written since the last answer, the server should learn how much it may let this client send.
 const MUCH: usize = 32 * 1024;
 
-/// For so long after that, each PING is answered at once.
+/// For this long after that, each PING is answered at once.
 const BUSY: Duration = Duration::from_secs(1);
 
 /// A frame with 8 bytes, of the type PING, with the flag ACK, of no stream.
