@@ -196,8 +196,9 @@ mod tests {
 
     const PONG: [u8; PONG_BYTES] = [0, 0, 8, 6, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
 
+    /// Time passes only while everything waits.
     fn run<T>(test: impl Future<Output = T>) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async { timeout(Duration::from_secs(20), test).await.unwrap() })
     }
 

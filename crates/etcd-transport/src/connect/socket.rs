@@ -205,6 +205,12 @@ mod tests {
         runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), test).await.unwrap() })
     }
 
+    /// For tests that never wait, in which no time passes.
+    fn run_without_time<T>(test: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(test)
+    }
+
     /// A connection's socket, what decides who waits for it, and the other end.
     fn connected() -> (DirectSocket, Arc<DirectReads>, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -248,7 +254,7 @@ mod tests {
 
     #[test]
     fn is_lent_after_several_calls_and_read_when_it_is_readable() {
-        run(async {
+        run_without_time(async {
             let (mut socket, direct, mut there) = connected();
             direct.want(true);
             assert!(read_now(&mut socket).await.is_none());
@@ -267,7 +273,7 @@ mod tests {
 
     #[test]
     fn is_not_lent_while_nobody_looks() {
-        run(async {
+        run_without_time(async {
             let (mut socket, direct, _there) = connected();
             for _ in 0..CALLS {
                 direct.want(true);
@@ -286,7 +292,7 @@ mod tests {
                 self.0.fetch_add(1, Ordering::Relaxed);
             }
         }
-        run(async {
+        run_without_time(async {
             let (mut socket, direct, _there, watched) = lent().await;
             let woken = Arc::new(Counter(AtomicU32::new(0)));
             let waker = Waker::from(woken.clone());
@@ -322,12 +328,18 @@ mod tests {
     fn stays_lent_while_it_is_read() {
         run(async {
             let (mut socket, direct, mut there, watched) = lent().await;
+            let mut since = Instant::now();
             for _ in 0..20 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 there.write_all(b"a").unwrap();
-                assert!(direct.readable(&watched), "taken back");
-                let reading = tokio::time::timeout(Duration::from_millis(15), socket.read_u8());
-                assert_eq!(reading.await.unwrap().unwrap(), b'a');
+                let still = direct.readable(&watched);
+                assert_eq!(socket.read_u8().await.unwrap(), b'a');
+                if since.elapsed() > Duration::from_millis(80) {
+                    // The machine is too busy to tell.
+                    return;
+                }
+                assert!(still, "taken back");
+                since = Instant::now();
             }
         });
     }
@@ -391,7 +403,7 @@ mod tests {
 
     #[test]
     fn its_end_is_the_connections_end() {
-        run(async {
+        run_without_time(async {
             let (socket, direct, mut there, watched) = lent().await;
             there.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             drop(socket);
