@@ -5,6 +5,7 @@ import { readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { hostOf, isHostThread } from '../src/hosts.js';
 import { run, type ThreadStack } from '../src/index.js';
 import { failureKind, failureKinds } from '../src/results/failure-kinds.js';
 import { faultHandlerAdvice } from '../src/run/languages/python-frames.js';
@@ -17,7 +18,6 @@ import {
   type StackFrame,
 } from '../src/run/stack-trace.js';
 import { parseWitnessLine } from '../src/run/witness.js';
-import { hostOf, isHostThread } from '../src/timeline/hosts.js';
 import { pythonless, untraced } from './support/diagnosis.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
@@ -907,16 +907,20 @@ describe('the likely kind', () => {
       'node_modules/bun/bin/bun.exe',
       '/x/bun-profile',
       'deno',
+      // Node of Debian is a small program that has all of Node in its library.
+      '/usr/lib/x86_64-linux-gnu/libnode.so.115',
+      'libnode.so',
     ])
       assert.notEqual(hostOf(file), undefined, file);
     for (const file of [
-      '/usr/lib/libnode.so.115',
+      '/usr/lib/libnodes.so',
       '/app/nodes',
       '/app/addon.node',
       '/app/bundle',
       '/app/my-node',
     ])
       assert.equal(hostOf(file), undefined, file);
+    assert.ok(isHostThread('node', '/usr/lib/x86_64-linux-gnu/libnode.so.115'));
     assert.ok(isHostThread('GC Thread#0', '/jvm/libjvm.so') && !isHostThread('Thread-0', '/jvm/libjvm.so'));
   });
 

@@ -115,6 +115,14 @@ for _ in range(100): threading.Thread(target=time.sleep, args=(60,), daemon=True
     terminalReport(result, false).replace(/\s+/g, ' '),
     /2 of 2 runs left threads running at exit: python\S* \(.*\) x64, not listed x36/,
   );
+  const many = result.scenarios.map((one) => ({
+    ...one,
+    runs: one.runs.map((each) => ({ ...each, left: { ...each.left, moreThreads: 2 ** 33 } })),
+  }));
+  assert.match(
+    terminalReport({ ...result, scenarios: many }, false).replace(/\s+/g, ' '),
+    /not listed x8589934592, python\S* \(.*\) x64/,
+  );
   // Of threads that are not listed, nobody knows whether they are allowed. They are taken to be like the others.
   const allowed = await runPlan({ scenarios: [{ ...scenario, allowThreads: ['python*'] }] });
   assert.equal(allowed.ok, true);

@@ -304,27 +304,36 @@ function howMany(counts: readonly number[]): string {
   return some.length === counts.length ? each : `${each} (in ${some.length})`;
 }
 
+/** How often runs left each thing, by its name. */
+type Left = ReadonlyMap<string, number>;
+
+function counted(names: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return counts;
+}
+
+/** A run may leave more threads than anything could list. */
+function threadsOf({ threads, moreThreads }: RunRecord['left']): Left {
+  const counts = counted(withoutHostThreads(threads ?? []).map(leftThreadLabel));
+  return moreThreads === undefined ? counts : counts.set('not listed', moreThreads);
+}
+
 /** What runs left at exit, whatever their outcome. */
 function leftNotes({ runs }: ScenarioResult): string[] {
-  const kinds: [string, (run: RunRecord) => string[]][] = [
-    [
-      'threads running',
-      ({ left }) => [
-        ...withoutHostThreads(left.threads ?? []).map(leftThreadLabel),
-        ...Array.from({ length: left.moreThreads ?? 0 }, () => 'not listed'),
-      ],
-    ],
+  const kinds: [string, (run: RunRecord) => Left][] = [
+    ['threads running', ({ left }) => threadsOf(left)],
     [
       'sockets listening',
-      ({ left }) => left.sockets.filter((s) => s.state === 'listening').map((s) => s.address),
+      ({ left }) => counted(left.sockets.filter((s) => s.state === 'listening').map((s) => s.address)),
     ],
-    ['files in their temporary directory (removed)', ({ left }) => [...left.files]],
+    ['files in their temporary directory (removed)', ({ left }) => counted(left.files)],
   ];
   return kinds.flatMap(([what, things]) => {
-    const seen = runs.map(things).filter((names) => names.length > 0);
+    const seen = runs.map(things).filter(({ size }) => size > 0);
     if (seen.length === 0) return [];
-    const labels = [...new Set(seen.flat())]
-      .map((label) => ({ label, counts: seen.map((names) => names.filter((name) => name === label).length) }))
+    const labels = [...new Set(seen.flatMap((one) => [...one.keys()]))]
+      .map((label) => ({ label, counts: seen.map((one) => one.get(label) ?? 0) }))
       .sort((a, b) => sum(b.counts) - sum(a.counts));
     const list = labels
       .slice(0, MOST_LEFT)

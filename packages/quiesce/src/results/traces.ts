@@ -1,5 +1,6 @@
 // What a failed run left, prepared for the rules in failure-kinds.ts: what died where, and what waits for what.
 
+import { hostOf, isHostThread } from '../hosts.js';
 import { isAllowedThread } from '../run/allowed-threads.js';
 import { unwantedThreads } from '../run/host-threads.js';
 import { OF_JAVA } from '../run/languages/java-frames.js';
@@ -15,7 +16,6 @@ import {
 } from '../run/stack-trace.js';
 import { EXITING, names, polls, raises, WAITING_FRAMES, type Wait, waitOf } from '../run/waiting.js';
 import { leftThreadLabel } from '../run/witness.js';
-import { hostOf, isHostThread } from '../timeline/hosts.js';
 
 /** The traces of a failed run. */
 export interface FailureTraces {
@@ -825,7 +825,6 @@ const waitsForPythonThreads = (main: ThreadStack | undefined): boolean =>
 const RUNTIME_LIBRARY =
   /^(?:libc|libpthread|libstdc\+\+|libgcc_s|libm|ld-linux[\w-]*|libc\+\+\w*|(?:lib)?exit[-_](?:amplifier|witness))[.-]/;
 
-const HOST_LIBRARY = /^libnode\.so/;
 // Foreign-function interfaces, which carry calls between a host and a library.
 const TRAMPOLINE = /^(?:libffi[.-]|_ctypes\.|_cffi_backend\.|ffi_bindings\.node$|koffi)/;
 const isTrampoline = ({ library }: StackFrame): boolean => TRAMPOLINE.test(library ?? '');
@@ -849,7 +848,7 @@ const isNative = ({ frames }: ThreadStack): boolean => frames.length > 0 && !fra
 /** A language's host: what matters is the code that called it. */
 const isHost = (frame: StackFrame): boolean => {
   const library = frame.library ?? '';
-  return hostOf(library) !== undefined || HOST_LIBRARY.test(library) || isPython(frame);
+  return hostOf(library) !== undefined || isPython(frame);
 };
 
 const isPython = ({ name, library }: StackFrame): boolean =>

@@ -1,4 +1,4 @@
-import { isHostThread } from '../timeline/hosts.js';
+import { isHostThread } from '../hosts.js';
 import { isAllowedThread } from './allowed-threads.js';
 import type { LeftThread } from './witness.js';
 

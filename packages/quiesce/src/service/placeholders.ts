@@ -1,3 +1,5 @@
+// service/: starts a server that scenarios need, waits until it is ready, and stops it. session/ knows which scenario
+// needs which.
 import { closestMatch } from 'leven';
 
 /** A text of a plan in which placeholders may be. */

@@ -1,5 +1,3 @@
-// service/: starts a server that scenarios need, waits until it is ready, and stops it. session/ knows which scenario
-// needs which.
 import { connect, createServer } from 'node:net';
 import { resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';

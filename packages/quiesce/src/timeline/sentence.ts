@@ -1,4 +1,4 @@
-import { isHostThread } from './hosts.js';
+import { isHostThread } from '../hosts.js';
 import type { Timeline, TimelinePhase, TimelineThread, TornDown } from './model.js';
 
 /** What a timeline shows. */

@@ -54,7 +54,7 @@ function fromTheFirstDown(
   return [first, ...fromTheFirstDown([...(own ?? []), ...(foreign ?? [])], links)];
 }
 
-/** The processes that a process's ancestors are. */
+/** The process that started a process, the one that started that, and so on. */
 const ancestors = (pid: number, links: ReadonlyMap<number, Links>): number[] => {
   const parent = [...links].find(([, { children }]) => children.includes(pid))?.[0];
   return parent === undefined ? [] : [parent, ...ancestors(parent, links)];

@@ -11,17 +11,7 @@ import { memoryOf } from './memory.js';
 export type Registers = ReadonlyMap<string, bigint>;
 
 /** In the order in which the kernel saves them. */
-const SAVED = ['r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'].concat([
-  'rdi',
-  'rsi',
-  'rbp',
-  'rbx',
-  'rdx',
-  'rax',
-  'rcx',
-  'rsp',
-  'rip',
-]);
+const SAVED = 'r8 r9 r10 r11 r12 r13 r14 r15 rdi rsi rbp rbx rdx rax rcx rsp rip'.split(' ');
 
 // The kernel's frame of a signal on x64: the address of the code that ends the handler, the context, the signal's
 // information.

@@ -91,7 +91,7 @@ export function awaitsOf(pid: number): ReadonlyMap<number, Awaits> {
 }
 
 function awaitsIn(pid: number, call: readonly bigint[]): Awaits | undefined {
-  const [id, first = 0n, second = 0n, third = 0n] = call;
+  const [id, first = 0n, second = 0n] = call;
   if (id === undefined || NUMBERS === undefined) return undefined;
   const number = Number(id);
   if (number === NUMBERS.wait4) return { kind: 'end', pid: Math.max(0, Number(BigInt.asIntN(32, first))) };
@@ -107,7 +107,7 @@ function awaitsIn(pid: number, call: readonly bigint[]): Awaits | undefined {
   if (NUMBERS.read.includes(number)) return inputFrom(pid, [Number(first)]);
   if (NUMBERS.poll.includes(number)) return inputFrom(pid, polled(pid, first, Number(second)));
   if (NUMBERS.select.includes(number)) return inputFrom(pid, selected(pid, second, Number(first)));
-  if (NUMBERS.epoll.includes(number) && third !== 0n) return inputFrom(pid, watched(pid, Number(first)));
+  if (NUMBERS.epoll.includes(number)) return inputFrom(pid, watched(pid, Number(first)));
   return undefined;
 }
 

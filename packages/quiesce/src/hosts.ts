@@ -1,14 +1,15 @@
 // What belongs to a language's host: its program file, and the threads that it starts for itself.
-import { globMatcher } from '../glob.js';
+import { globMatcher } from './glob.js';
 
 /**
- * The host that a program file is. Distributions add a version to the name (`node22`, `nodejs`), and npm's package of
- * Bun has `bun.exe` on every system.
+ * The host that a file is: its program, or its library, such as `libnode.so.115`. Distributions add a version to the name
+ * (`node22`, `nodejs`), and npm's package of Bun has `bun.exe` on every system.
  */
 export function hostOf(file: string): 'node' | 'bun' | 'deno' | undefined {
   const name = /(?:^|\/)(node|bun|deno)(?:js)?(?:[-_]?\d[\d.]*|-(?:profile|baseline|debug))?(?:\.exe)?$/.exec(
     file,
   )?.[1];
+  if (/(?:^|\/)libnode\.so(?:\.\d+)*$/.test(file)) return 'node';
   return name as 'node' | 'bun' | 'deno' | undefined;
 }
 
