@@ -417,6 +417,8 @@ scenarios:
   - { name: b, command: ["\${runtime}", "\${run-time}"], env: { A: "\${Npm}" }, matrix: { runtime: [node@22] } }
   - { name: c, command: [echo, "\${Python}", "\${rpm}"], env: { A: "\${HOME}" } }
   - { name: d, command: [sh, -c, "echo \${Npm} \${npm} \${NPM}"], env: { Npm: x } }
+  - { name: e, command: [sh, -c, "\${DIR}/x"] }
+  - { name: f, command: [sh, -c, "\${PORT:-80}"] }
 defaults: { env: { Z: "\${dir}" } }
 `;
   const error = await loadPlan(file('misspelt.yaml', text), { overrides: {} }).then(

@@ -218,7 +218,7 @@ function placeholderProblem(
       const isMeant = !text.isCode || i === 0 || text.text.search(IN_WORD) === 0;
       const problem = isAxisName(name)
         ? isMeant && !hasAxis(matrix, name) && lacksAxis(name)
-        : isOfService(name.toLowerCase())
+        : isOfService(text.isCode ? name : name.toLowerCase())
           ? isMeant && onlyService(name)
           : !(text.isCode && isSet(name)) && misspeltAxis(name, text, matrix);
       if (problem) return problem;
