@@ -195,6 +195,14 @@ for (const [name, entryOf] of Object.entries(ways)) {
   });
 }
 
+it('keeps none of the bytes that it was decoded from', () => {
+  const given = [stored('[1]').key, stored('[1]').value] as const;
+  const kv = new KeyValue(...given, 1n, 1n, 1n, 0n);
+  const entries = [mappingOf(utf8).entry(kv), mappingOf(json()).entry(kv)];
+  for (const part of given) part.fill(0);
+  for (const { raw } of entries) assert.deepEqual([raw.keyText(), raw.text()], ['key', '[1]']);
+});
+
 it('is decoded straight from the message where the client can', () => {
   class Copying extends MessageReader {
     copies = 0;

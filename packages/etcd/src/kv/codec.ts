@@ -225,10 +225,10 @@ class DecodedKeyValue<Key, Value> extends TypedKeyValue<Key, Value> {
     modRevision: bigint,
     version: bigint,
     lease: bigint,
-    source: string | KeyValue,
+    valueText: string,
   ) {
     super();
-    this.#source = source;
+    this.#source = valueText;
     this.key = key;
     this.value = value;
     this.createRevision = createRevision;
@@ -371,19 +371,19 @@ export class CodecMapping<KeyIn, ValueIn, KeyOut, ValueOut>
   }
 
   entry(kv: KeyValue): TypedKeyValue<KeyOut, ValueOut> {
-    const raw = this.#bytes.entry(kv);
-    const { key, value, createRevision, modRevision, version, lease } = raw;
+    const { createRevision, modRevision, version, lease } = kv;
     const decoder = this.#textDecoder;
     if (decoder !== undefined && !isDeleted(version, modRevision)) {
       try {
-        const keyText = strictTextOf(key) as KeyOut;
-        const decoded = decoder(strictTextOf(value));
-        return new DecodedKeyValue(keyText, decoded, createRevision, modRevision, version, lease, raw);
+        const key = strictTextOf(kv.key, this.#bytes.prefix.length) as KeyOut;
+        const text = strictTextOf(kv.value);
+        const value = decoder(text);
+        return new DecodedKeyValue(key, value, createRevision, modRevision, version, lease, text);
       } catch {
         // It fails again where it is read.
       }
     }
-    return new UnreadKeyValue(raw, this.#decoders);
+    return new UnreadKeyValue(this.#bytes.entry(kv), this.#decoders);
   }
 
   entryAt(
