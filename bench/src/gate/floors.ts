@@ -90,5 +90,6 @@ export const BESIDE_GO: readonly Floor[] = [
   // etcd sets the pace: `npm run bench -- watch` shows that a reader that decodes nothing takes as long.
   ...batches('watch', 1, 0.98, 1.05, [1, 1]),
   floor({ op: 'leases' }, 'CPU', 0.8),
-  floor({ op: 'cold start' }, 'time', 1.74, 1.5),
+  // `npm run bench -- cold-start` says by how many ms it is longer, which the target is for.
+  floor({ op: 'cold start' }, 'time', 1.74),
 ];
