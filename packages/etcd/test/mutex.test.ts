@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type EtcdServer, startTcpProxy } from '@quiesce/test-services';
 import {
   DeadlineExceededError,
+  Election,
   type EtcdClient,
   InvalidArgumentError,
   LeaseLostError,
@@ -234,6 +235,35 @@ overEachTransport('mutex', (connect) => {
     const reason = await aborted(lock.signal, 5000);
     assert.ok(reason instanceof OwnershipLostError);
     assert.equal(reason.why, 'deleted');
+  });
+
+  test('short locks and leaderships open no watch, and a later watch reports what came before it', async () => {
+    const space = etcd.namespace('');
+    let watches = 0;
+    const watch = space.watch.bind(space);
+    Object.defineProperty(space, 'watch', {
+      value: (...given: Parameters<typeof watch>) => {
+        watches += 1;
+        return watch(...given);
+      },
+    });
+    await using session = await Session.create(space);
+    const mutex = new Mutex(session, 'short');
+    for (let i = 0; i < 5; i++) await (await mutex.lock()).unlock();
+    for (let i = 0; i < 5; i++) await (await mutex.tryLock())?.unlock();
+    const election = new Election(space, 'short-election');
+    for (let i = 0; i < 5; i++) await (await election.campaign(session, 'me')).resign();
+    // Longer than a key is unwatched.
+    await sleep(100);
+    assert.equal(watches, 0);
+
+    const lock = await mutex.lock();
+    await etcd.delete(lock.key);
+    await etcd.put(lock.key, 'another');
+    const reason = await aborted(lock.signal, 5000);
+    assert.ok(reason instanceof OwnershipLostError);
+    assert.equal(reason.why, 'deleted');
+    assert.equal(watches, 1);
   });
 
   test('is lost with its session, and waiters are notified at once', async () => {

@@ -14,8 +14,10 @@ import { CheckedAbortController } from '../util/checked-abort.js';
 import { abortSignal, milliseconds } from '../util/kinds.js';
 import { LinkedSignal, withinBounds } from '../util/linked-signal.js';
 import { guardMethods } from '../util/methods.js';
+import { onAbort } from '../util/on-abort.js';
 import { Description, type Hints, type Kinds } from '../util/options.js';
 import { Progress, progressOf } from '../util/progress.js';
+import { clearTimeout, setTimeout } from '../util/timers.js';
 import { atMost, unlessAborted } from '../util/wait.js';
 import { Fence, type PlacedKey } from './fence.js';
 import { type AttemptBound, persist } from './persist.js';
@@ -122,6 +124,12 @@ export function throwIfLost(signal: AbortSignal): void {
  */
 const ABANDON_MS = 25;
 
+/**
+ * How long after its placing a key is watched, in ms. Most locks are released earlier, and a watch costs the client and
+ * the server more than the lock itself.
+ */
+const UNWATCHED_MS = 50;
+
 /** A placed ephemeral key. */
 export interface Ownership {
   readonly session: Session;
@@ -148,15 +156,19 @@ export class OwnedKey implements AsyncDisposable {
    * Aborts when this is no longer owned: with an {@link OwnershipLostError} when it was released, resumed by somebody
    * else, or its key deleted; with the session's {@link LeaseLostError} when the session is lost. `aborted`, `reason`
    * and `throwIfAborted()` check the clock, like `lost` of {@link LeaseKeepAlive}, so check the signal before each
-   * step. It can't report a deletion or a takeover before the news arrives, nor what happens after the check. If that
-   * matters, make changes in a transaction with {@link isOwner}, or pass the fencing token along. The token
-   * distinguishes all owners except those that resumed the key.
+   * step. It can't report a deletion or a takeover before the news arrives, nor what happens after the check. The key
+   * is watched only once 50 ms have passed since it was placed, so that short locks need no watch. The watch then also
+   * reports what happened in that time. If that matters, make changes in a transaction with {@link isOwner}, or pass
+   * the fencing token along. The token distinguishes all owners except those that resumed the key.
    */
   readonly signal: AbortSignal;
   readonly #over: AbortController;
   readonly #modRevision: bigint;
   readonly #fence: Fence;
   readonly #shared: SharedKey | undefined;
+  readonly #unlisten: (() => void) | undefined;
+  /** Until the key is watched. */
+  readonly #unwatched: NodeJS.Timeout | undefined;
   #removal: Promise<void> | undefined;
   readonly #removing = new Progress();
 
@@ -185,12 +197,10 @@ export class OwnedKey implements AsyncDisposable {
     this.#over = new CheckedAbortController(() => alive.aborted);
     this.signal = this.#over.signal;
     setMaxListeners(0, this.signal);
-    const lost = (): void => this.#over.abort(alive.reason);
-    if (alive.aborted) lost();
+    if (alive.aborted) this.#over.abort(alive.reason);
     else {
-      alive.addEventListener('abort', lost, { once: true });
-      this.signal.addEventListener('abort', () => alive.removeEventListener('abort', lost), { once: true });
-      void this.#guard();
+      this.#unlisten = onAbort(alive, () => this.#end(alive.reason));
+      this.#unwatched = setTimeout(() => void this.#guard(), UNWATCHED_MS).unref();
       shared?.add(this);
     }
   }
@@ -324,7 +334,7 @@ export class OwnedKey implements AsyncDisposable {
   lose(why: OwnershipLostReason, cause?: unknown): OwnershipLostError {
     const error = new OwnershipLostError(this.key, why, { cause });
     if (this.signal.aborted) return error;
-    this.#over.abort(error);
+    this.#end(error);
     // A late copy of the attempt that placed the key would bring it back.
     if (why !== 'released' && this.#fence.uncertain) void this.abandon();
     return error;
@@ -344,6 +354,12 @@ export class OwnedKey implements AsyncDisposable {
       for (const other of this.#shared?.owners(this.revision) ?? []) other.releasedByOther();
       return this.#fence.remove(this, { also, progress: this.#removing });
     });
+  }
+
+  #end(reason: unknown): void {
+    this.#unlisten?.();
+    clearTimeout(this.#unwatched);
+    this.#over.abort(reason);
   }
 
   async #guard(): Promise<void> {
