@@ -1,7 +1,15 @@
-// What a closed client leaves behind: nothing that the garbage collector couldn't have.
+// What a closed client, and a call that is over, leave behind: nothing that the garbage collector couldn't have.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { EtcdServer } from '@quiesce/test-services';
+import { noMetadata } from '../src/errors.js';
+import type { Balancer } from '../src/rpc/balancer.js';
+import { readCall } from '../src/rpc/call.js';
+import { KVService } from '../src/rpc/generated/etcdserverpb/methods.js';
+import { RangeRequest } from '../src/rpc/generated/etcdserverpb/rpc.js';
+import { Rpc } from '../src/rpc/rpc.js';
+import { UnaryCall } from '../src/transport/call-state.js';
+import type { UnaryResponse } from '../src/transport/transport.js';
 import { overEachTransport, withEtcd } from './support/clients.js';
 import { eventually } from './support/eventually.js';
 import { collectGarbage } from './support/garbage.js';
@@ -60,6 +68,53 @@ for (const { name, make, skip } of transports) {
       }));
   });
 }
+
+describe('a call that is over', () => {
+  test('holds neither its answer nor who waited for it', async () => {
+    // As in the old table of a Map that has grown.
+    const calls: UnaryCall[] = [];
+    await areGarbage(async () => {
+      const response: UnaryResponse = {
+        message: new Uint8Array(100),
+        headers: noMetadata,
+        trailers: noMetadata,
+      };
+      const answered = new Promise<UnaryResponse>((resolve, reject) => {
+        const call = new UnaryCall('/p.S/M', resolve, reject);
+        calls.push(call);
+        call.answer(response);
+      });
+      assert.equal(await answered, response);
+      return new WeakRef(response);
+    });
+    assert.equal(calls.length, 20);
+  });
+
+  test("has taken its answer out of the transport's promise", async () => {
+    const message = Uint8Array.of(0x20, 7);
+    const response: UnaryResponse = { message, headers: noMetadata, trailers: noMetadata };
+    const endpoint = { address: 'somewhere', state: 'ready', transport: { unary: async () => response } };
+    const balancer: Partial<Balancer> = {
+      mustFind: false,
+      pick: () => endpoint as unknown as ReturnType<Balancer['pick']>,
+      check: () => undefined,
+    };
+    const rpc = new Rpc({
+      balancer: balancer as Balancer,
+      balancerOf: () => assert.fail(),
+      parseEndpoints: () => assert.fail(),
+      timeoutMs: 1_000,
+      attemptTimeoutMs: 1_000,
+      maxRequestBytes: 1_000,
+      connectTimeoutMs: 1_000,
+      maxAttempts: 1,
+      backoff: { firstMs: 1, longestMs: 1 },
+    });
+    const count = readCall(KVService.range, (answer) => answer.count);
+    assert.equal(await rpc.call(count, () => RangeRequest.fromPartial({}), {}), 7n);
+    assert.equal(response.message.length, 0);
+  });
+});
 
 async function areGarbage(make: () => Promise<WeakRef<object>>): Promise<void> {
   const made: WeakRef<object>[] = [];

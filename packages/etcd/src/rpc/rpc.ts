@@ -7,7 +7,7 @@ import {
 } from '../errors.js';
 import { isUnwanted } from '../transport/call-state.js';
 import { DeferredStream } from '../transport/deferred-stream.js';
-import type { ByteStream, CallOptions } from '../transport/transport.js';
+import type { ByteStream, CallOptions, UnaryResponse } from '../transport/transport.js';
 import { atCaller, callSite } from '../util/at-caller.js';
 import { abortSignal, checkArgument, flag, kind, milliseconds, text, withMethods } from '../util/kinds.js';
 import { Description, type DescriptionMore, type Kinds } from '../util/options.js';
@@ -31,6 +31,7 @@ import { answerTo, type Call, type OptionsCheck, type StreamMethod } from './cal
 import { type CallTrace, callEndChannel, callStartChannel, retryChannel } from './channels.js';
 import { noEndpoint, unreachable } from './connect-error.js';
 import { logWhereAsked } from './debug-log.js';
+import { noBytes } from './messages/byte-slabs.js';
 import { encodeMessage } from './messages/encode-message.js';
 import { blamesEndpoint, isRetriable, isTokenRefused, staysAtEndpoint } from './retry.js';
 import type { Store } from './store.js';
@@ -511,7 +512,7 @@ export class Rpc {
       (response) => {
         let answer: Response;
         try {
-          answer = this.#answer(call, endpoint, response.message);
+          answer = this.#answer(call, endpoint, response);
         } catch (error) {
           const attempt: Attempt = { endpoint, token, bounded, atMostMs };
           return this.#afterFailure(call, request, control, start + timeoutMs, trace, attempt, error);
@@ -614,7 +615,7 @@ export class Rpc {
       try {
         const options = callOptions(atMostMs, control, token);
         const response = await endpoint.transport.unary(call.method.path, request, options);
-        const answer = this.#answer(call, endpoint, response.message);
+        const answer = this.#answer(call, endpoint, response);
         this.#balancer.succeeded(endpoint);
         progress?.answered();
         return call.result(answer);
@@ -633,8 +634,11 @@ export class Rpc {
   #answer<Response>(
     { method }: Call<never, Response, unknown>,
     endpoint: Endpoint,
-    message: Uint8Array,
+    response: UnaryResponse,
   ): Response {
+    const { message } = response;
+    // The transport's promise has waited, and V8 keeps what an old promise holds until the next full collection.
+    response.message = noBytes;
     const mismatch = this.#balancer.check(endpoint, message);
     if (mismatch !== undefined) throw mismatch;
     return answerTo(method, message);

@@ -37,23 +37,31 @@ export abstract class PendingCall {
 
 /** A unary call, whose promise settles with its end. */
 export class UnaryCall extends PendingCall {
-  readonly #resolve: (response: UnaryResponse) => void;
-  readonly #reject: (reason: unknown) => void;
+  /**
+   * Who waits for the end. Afterwards the call holds neither them nor the answer: the call itself may stay for longer. A `Map`
+   * that grows or is tidied up leaves its old table to the garbage collector, with all calls that were in it. Old tables hold
+   * newer ones, and V8 collects the first of them only in a full collection.
+   */
+  #waiter: Waiter<UnaryResponse> | undefined;
 
   constructor(method: string, resolve: (response: UnaryResponse) => void, reject: (reason: unknown) => void) {
     super(method);
-    this.#resolve = resolve;
-    this.#reject = reject;
+    this.#waiter = { resolve, reject };
   }
 
   override answer(response: UnaryResponse): void {
-    this.unwatch();
-    this.#resolve(response);
+    this.#end()?.resolve(response);
   }
 
   override fail(reason: unknown): void {
+    this.#end()?.reject(reason);
+  }
+
+  #end(): Waiter<UnaryResponse> | undefined {
     this.unwatch();
-    this.#reject(reason);
+    const waiter = this.#waiter;
+    this.#waiter = undefined;
+    return waiter;
   }
 }
 

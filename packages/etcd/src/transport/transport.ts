@@ -61,8 +61,11 @@ export interface CallOptions {
 
 /** The answer to a unary call. */
 export interface UnaryResponse {
-  /** The response message, protobuf bytes. Belongs to the caller, but may be a view of a larger buffer. */
-  readonly message: Uint8Array;
+  /**
+   * The response message, protobuf bytes. Belongs to the caller, but may be a view of a larger buffer. A caller may take it
+   * out of here: what holds the response for longer then doesn't hold the message.
+   */
+  message: Uint8Array;
   readonly headers: Metadata;
   readonly trailers: Metadata;
 }
