@@ -5,8 +5,9 @@ import { type Random, randomFrom } from '@quiesce/test-services';
 import { RangeResponse, WatchResponse } from '../src/rpc/generated/etcdserverpb/rpc.js';
 import { Event as GeneratedEvent, KeyValue as GeneratedKeyValue } from '../src/rpc/generated/mvccpb/kv.js';
 import { KeyValue as PublicKeyValue } from '../src/rpc/messages/key-value.js';
-import { MessageReader } from '../src/rpc/messages/message-reader.js';
+import { MessageReader, toBigInt } from '../src/rpc/messages/message-reader.js';
 import { Event, KeyValue } from '../src/rpc/messages/mvccpb.js';
+import { collectGarbage } from './support/garbage.js';
 
 const randomBytes = (random: Random, longest: number): Uint8Array =>
   Uint8Array.from({ length: random(longest + 1) }, () => random(256));
@@ -191,5 +192,42 @@ describe('decoding of keys and events', () => {
     assert.deepEqual(value, new Uint8Array(50_000).fill(2));
     const half = decode(new Uint8Array(5_000), new Uint8Array(5_000));
     assert.deepEqual([half.key.buffer.byteLength, half.value.buffer.byteLength], [5_000, 5_000]);
+  });
+});
+
+describe('the bigints of numbers', () => {
+  const alike = [1, 127, 2048, 2 ** 31, 2 ** 32, 2 ** 49 - 2048].flatMap((number) => [number, number + 2048]);
+
+  it('are right where many numbers share a place', () => {
+    for (let round = 0; round < 4; round++) {
+      for (const number of alike) assert.equal(toBigInt(number), BigInt(number));
+      // Twice in a row, once the other way round.
+      for (const number of [...alike].reverse()) {
+        assert.equal(toBigInt(number), BigInt(number));
+        assert.equal(toBigInt(0), 0n);
+        assert.equal(toBigInt(number), BigInt(number));
+      }
+    }
+  });
+
+  it('are made once for a range that is read again and again', () => {
+    const revisions = Array.from({ length: 1000 }, (_, i) => 5_000_000 + 2 * i);
+    const readings = 50;
+    const held = Array.from({ length: readings * revisions.length }, () => 0n);
+    const hold = (): void => {
+      let at = 0;
+      for (let i = 0; i < readings; i++) for (const revision of revisions) held[at++] = toBigInt(revision);
+    };
+    hold();
+    hold();
+    const heldBytes = (): number => {
+      collectGarbage();
+      return process.memoryUsage().heapUsed;
+    };
+    held.fill(0n);
+    const before = heldBytes();
+    hold();
+    const grown = heldBytes() - before;
+    assert.ok(grown < 8 * held.length, `${grown} bytes for ${held.length} bigints`);
   });
 });

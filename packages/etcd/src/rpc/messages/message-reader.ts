@@ -41,6 +41,15 @@ const small = Array.from({ length: 0x80 }, (_, value) => BigInt(value));
 let lastNumber = 0;
 let lastBigInt = 0n;
 
+/** How many bigints are kept for later messages: a power of two. */
+const KEPT = 2048;
+
+// Who reads a range again mostly reads the same revisions again. A kept bigint is one object less for the garbage collector. A
+// number has to come twice, or a list with more revisions would only replace them.
+const seenNumbers = new Float64Array(KEPT);
+const keptNumbers = new Float64Array(KEPT);
+const keptBigInts: bigint[] = Array.from({ length: KEPT }, () => 0n);
+
 const int64 = new BigInt64Array([1n]);
 const words = new Uint32Array(int64.buffer);
 /** The index of the low word on this host. */
@@ -251,12 +260,23 @@ export class MessageReader extends BinaryReader {
 
 /** The bigint of a number that is below 2^53 and not negative. */
 export function toBigInt(value: number): bigint {
-  if (value !== lastNumber) {
-    lastNumber = value;
-    // This takes half the time that V8 needs for BigInt(value).
-    words[low] = value;
-    words[1 - low] = value / 2 ** 32;
-    lastBigInt = int64[0] as bigint;
+  return value === lastNumber ? lastBigInt : another(value);
+}
+
+function another(value: number): bigint {
+  lastNumber = value;
+  const place = value & (KEPT - 1);
+  if (keptNumbers[place] === value) {
+    lastBigInt = keptBigInts[place] as bigint;
+    return lastBigInt;
   }
+  // This takes half the time that V8 needs for BigInt(value).
+  words[low] = value;
+  words[1 - low] = value / 2 ** 32;
+  lastBigInt = int64[0] as bigint;
+  if (seenNumbers[place] === value) {
+    keptNumbers[place] = value;
+    keptBigInts[place] = lastBigInt;
+  } else seenNumbers[place] = value;
   return lastBigInt;
 }
