@@ -374,15 +374,10 @@ class RangeAnswer<Entry> extends Answer implements RangeResult<Entry> {
   }
 }
 
-/** How many keys of a long answer a loop over it decodes at a time. */
-const PORTION = 32;
-
 /** Decodes the keys of a long answer for a loop. It isn't a generator, which V8 continues for each key in more steps. */
 class Entries<Entry> implements IterableIterator<Entry> {
   readonly #left: EncodedKeyValues;
   readonly #maker: EntryMaker<Entry>;
-  #entries: Entry[] = [];
-  #next = 0;
 
   constructor(left: EncodedKeyValues, maker: EntryMaker<Entry>) {
     this.#left = left;
@@ -390,12 +385,8 @@ class Entries<Entry> implements IterableIterator<Entry> {
   }
 
   next(): IteratorResult<Entry, undefined> {
-    if (this.#next === this.#entries.length) {
-      this.#entries = this.#left.take(PORTION, this.#maker);
-      this.#next = 0;
-      if (this.#entries.length === 0) return { value: undefined, done: true };
-    }
-    return { value: this.#entries[this.#next++] as Entry, done: false };
+    const left = this.#left;
+    return left.isTaken ? { value: undefined, done: true } : { value: left.next(this.#maker), done: false };
   }
 
   [Symbol.iterator](): this {

@@ -60,6 +60,16 @@ export class EncodedKeyValues {
     return new EncodedKeyValues(this.#reader.message, this.#place);
   }
 
+  /** Whether each key was taken. */
+  get isTaken(): boolean {
+    return this.#reader.pos >= this.#place.end;
+  }
+
+  /** The next key that was not taken yet, as `maker` makes it. There must be one. */
+  next<Entry>(maker: EntryMaker<Entry>): Entry {
+    return nextOf(this.#reader, maker);
+  }
+
   /** The next keys that were not taken yet, at most this many, each as `maker` makes it. */
   take<Entry>(most: number, maker: EntryMaker<Entry>): Entry[] {
     const reader = this.#reader;
