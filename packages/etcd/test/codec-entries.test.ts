@@ -48,12 +48,9 @@ function eventsOf<Value>(
   kv: Stored,
 ): readonly WatchEvent<TypedKeyValue<string, Value>>[] {
   const event = { type: kv.version === 0n ? 1 : 0, kv: complete(kv), prevKv: complete(kv) } as const;
-  const message = new WatchMessage(
-    WatchResponse.encode(WatchResponse.fromPartial({ watchId: 1n, events: [event] })).finish(),
-  );
-  const events: WatchEvent<TypedKeyValue<string, Value>>[] = [];
-  message.events(0n, mapping, events);
-  return events;
+  const message = new WatchMessage();
+  message.read(WatchResponse.encode(WatchResponse.fromPartial({ watchId: 1n, events: [event] })).finish());
+  return message.events(0n, mapping, undefined);
 }
 
 type Mapping<Value> = CodecMapping<string, never, string, Value>;

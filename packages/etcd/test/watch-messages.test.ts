@@ -82,14 +82,17 @@ function readIfReadable(message: Uint8Array): object | undefined {
 }
 
 function eventsOf(message: WatchMessage, from = 0n): WatchEvent[] {
-  const events: WatchEvent[] = [];
-  do message.events(from, inBytes, events);
+  let events: WatchEvent[] | undefined;
+  do events = message.events(from, inBytes, events);
   while (message.next());
   return events;
 }
 
+/** Reads all, as that of a stream does, so that what is left of one would show in the next. */
+const message = new WatchMessage();
+
 function read(bytes: Uint8Array): object {
-  const message = new WatchMessage(bytes);
+  message.read(bytes);
   const { watchId, created, header, revision, cancellation } = message;
   const { canceled, cancelReason, compactRevision } = cancellation;
   const events = eventsOf(message, -(2n ** 63n));
@@ -156,14 +159,14 @@ test('a large response has parts, of which all but the last are continued, and l
     ).finish();
   for (const fragment of [false, true]) {
     const bytes = encode(fragment);
-    const message = new WatchMessage(bytes);
+    message.read(bytes);
     const continued: boolean[] = [];
     const sizes: number[] = [];
-    const seen: WatchEvent[] = [];
+    let seen: WatchEvent[] = [];
     do {
       continued.push(message.isContinued);
       sizes.push(message.bytes);
-      message.events(300n, inBytes, seen);
+      seen = message.events(300n, inBytes, seen);
     } while (message.next());
     assert.equal(continued.length, Math.ceil(bytes.length / (64 * 1024)));
     assert.deepEqual(continued, [...continued.slice(1).map(() => true), fragment]);
@@ -178,11 +181,19 @@ test('a large response has parts, of which all but the last are continued, and l
   }
 });
 
-test('the header that is kept is a copy', () => {
-  const bytes = Buffer.from(
-    WatchResponse.encode(WatchResponse.fromPartial({ header: { clusterId: 7n, revision: 9n } })).finish(),
-  );
-  const kept = new WatchMessage(bytes).encodedHeader;
+test('the header that is kept is a copy, which the next one overwrites', () => {
+  const encoded = (revision: bigint): Buffer =>
+    Buffer.from(
+      WatchResponse.encode(WatchResponse.fromPartial({ header: { clusterId: 7n, revision } })).finish(),
+    );
+  const bytes = encoded(9n);
+  message.read(bytes);
+  const kept = message.copyHeader(undefined);
   assert.notEqual(kept.buffer, bytes.buffer);
   assert.equal(Buffer.compare(kept, bytes), 0);
+  message.read(encoded(10n));
+  assert.equal(message.copyHeader(kept), kept);
+  assert.equal(Buffer.compare(kept, encoded(10n)), 0);
+  message.read(encoded(1_000n));
+  assert.equal(Buffer.compare(message.copyHeader(kept), encoded(1_000n)), 0);
 });

@@ -152,8 +152,9 @@ export class ReopeningStream {
         }
         this.#rpc.check(stream, message);
         this.answered = true;
-        const held = this.#owner.received(message);
-        if (held !== undefined) await held;
+        // Also where nothing holds it up: whoever gets something from the message may use it before the next one is decoded. What all
+        // messages of a turn hold together would outlive V8's scavenges.
+        await this.#owner.received(message);
       }
     } catch (error) {
       if (this.#pauses === pauses && (this.#brokenOff || leavesEndpoint(error))) {

@@ -1,10 +1,15 @@
 import { EtcdError, StatusCode } from '../errors.js';
 import { atCaller } from './at-caller.js';
 
-/** Where the items come from, several at a time. */
+/**
+ * Where the items come from, a portion at a time. What a program waits for long is old for V8 once it comes, and so is all that it holds,
+ * until the next full collection. So a portion isn't the result of the wait.
+ */
 export interface ItemSource<T> {
-  /** The next items, possibly none; `undefined` at the end. One call at a time. */
-  next(): Promise<readonly T[] | undefined>;
+  /** Resolves when there is a portion to take, or the end. One call at a time. */
+  arrival(): Promise<void>;
+  /** Takes the portion that has arrived, possibly without items; `undefined` at the end. */
+  take(): readonly T[] | undefined;
   /** No more items are wanted. */
   close(): void | Promise<void>;
 }
@@ -15,10 +20,11 @@ export interface ItemSource<T> {
  */
 export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
   readonly #source: ItemSource<T>;
-  #items: readonly T[] = [];
+  #items: readonly T[] = none;
   #index = 0;
   #over = false;
-  #refilling: Promise<void> | undefined;
+  /** The result of the call that waits for the next portion. */
+  #refilling: Promise<IteratorResult<T, void>> | undefined;
 
   constructor(source: ItemSource<T>) {
     this.#source = source;
@@ -26,12 +32,19 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
 
   next(): Promise<IteratorResult<T, void>> {
     // While V8 is cold, a call for each item would cost as much as everything else here.
-    if (this.#index < this.#items.length && !this.#over) {
-      return resolved({ done: false, value: this.#items[this.#index++] as T });
+    if (this.#refilling === undefined) {
+      const items = this.#items;
+      if (this.#index < items.length && !this.#over) {
+        const value = items[this.#index++] as T;
+        // Not kept until the next portion comes.
+        if (this.#index === items.length) this.#items = none;
+        return resolved({ done: false, value });
+      }
+      if (this.#over) return resolved({ done: true, value: undefined });
+      this.#refilling = this.#source.arrival().then(this.#filled, this.#failed);
+      return this.#refilling;
     }
-    if (this.#over && this.#refilling === undefined) return resolved({ done: true, value: undefined });
-    this.#refilling ??= this.#source.next().then(this.#filled, this.#failed);
-    return this.#refilling.then(this.#resultOrNext);
+    return this.#refilling.then(this.#nextAfter);
   }
 
   /** Whether somebody waits for the next item. */
@@ -39,9 +52,9 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
     return this.#refilling !== undefined;
   }
 
-  /** The first of these items, the last ones from the source, that was not yielded yet; also after the end. */
-  nextOf(items: readonly T[]): T | undefined {
-    return items === this.#items ? items[this.#index] : items[0];
+  /** The first item of the last portion that was not yielded yet; also after the end. */
+  get upcoming(): T | undefined {
+    return this.#items[this.#index];
   }
 
   async return(): Promise<IteratorResult<T, void>> {
@@ -63,22 +76,27 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
     await this.return();
   }
 
-  // A loop may wait for long, and what it waits by is then copied by V8's garbage collector: the fewer promises and
-  // closures, the better.
+  // A loop may wait for long. What it waits by is then copied by V8's garbage collector, with what it gets: the fewer
+  // promises and closures, the better.
 
-  readonly #resultOrNext = (): IteratorResult<T, void> | Promise<IteratorResult<T, void>> => {
-    if (this.#over) return { done: true, value: undefined };
-    if (this.#index === this.#items.length) return this.next();
-    return { done: false, value: this.#items[this.#index++] as T };
-  };
-
-  readonly #filled = (items: readonly T[] | undefined): void => {
+  readonly #filled = (): IteratorResult<T, void> | Promise<IteratorResult<T, void>> => {
     this.#refilling = undefined;
-    if (items === undefined) this.#over = true;
-    if (this.#over) return;
-    this.#items = items ?? [];
+    const items = this.#over ? undefined : this.#source.take();
+    if (items === undefined) {
+      this.#over = true;
+      return { done: true, value: undefined };
+    }
+    this.#items = none;
     this.#index = 0;
+    if (items.length === 0) return this.next();
+    if (items.length > 1) {
+      this.#items = items;
+      this.#index = 1;
+    }
+    return { done: false, value: items[0] as T };
   };
+
+  readonly #nextAfter = (): Promise<IteratorResult<T, void>> => this.next();
 
   readonly #failed = (error: unknown): never => {
     this.#refilling = undefined;
@@ -86,6 +104,8 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
     throw atCaller(error);
   };
 }
+
+const none: readonly never[] = [];
 
 /** The same as `Promise.resolve()` for what isn't a promise, in three quarters of the time in V8. */
 async function resolved<T>(value: T): Promise<T> {

@@ -117,8 +117,12 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
   iterate(keys: Key | KeyRange, options: PageOptions = none): AsyncGenerator<Entry, void, void> {
     const range = ownRange(this.#mapping.range(keys));
     const portions = rangePortions(this.#rpc, range, options, this.#mapping);
+    let portion: readonly Entry[] | undefined;
     return new ItemIterator({
-      next: async () => (await portions.next()).value ?? undefined,
+      arrival: async () => {
+        portion = (await portions.next()).value ?? undefined;
+      },
+      take: () => portion,
       close: async () => {
         await portions.return();
       },

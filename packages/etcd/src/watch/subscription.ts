@@ -59,11 +59,15 @@ export class Subscription<Entry> implements StreamedWatch {
   /** Events of revisions before this one aren't wanted. */
   #floor: bigint;
   /** Events of the last revision of a fragment. Further events of that revision may be in the next fragment. */
-  #held: WatchEvent<Entry>[] = [];
+  #held: WatchEvent<Entry>[] | undefined;
   readonly #queue: Queued<Entry>[] = [];
   #queuedBytes = 0;
   #startsAfter: bigint;
-  #consumer: Waiter<WatchBatch<Entry> | undefined> | undefined;
+  /** Settle the wait of the consumer, while it waits. They are fields, as a consumer waits again after each batch. */
+  #resolve: (() => void) | undefined;
+  #reject: ((reason: unknown) => void) | undefined;
+  /** What a waiting consumer was woken for. It is as good as taken, also when the watch has ended since. */
+  #awaited: WatchBatch<Entry> | undefined;
   readonly #progressWaiters = new Set<Waiter<bigint>>();
   #over: { failure?: unknown } | undefined;
   readonly #disconnection: Disconnection;
@@ -108,7 +112,7 @@ export class Subscription<Entry> implements StreamedWatch {
   /** The request that makes the watch at a server, so that it continues where it was. */
   encodeCreate(id: number): Uint8Array {
     this.#floor = this.#nextRevision;
-    this.#held = [];
+    this.#held = undefined;
     this.#sentHere = true;
     return encodeCreate(this.#spec.create, id, this.#nextRevision);
   }
@@ -145,13 +149,13 @@ export class Subscription<Entry> implements StreamedWatch {
     return this.#queuedBytes < this.#spec.bufferBytes;
   }
 
-  /** Takes the events of the present part of a response. */
-  take(message: WatchMessage): void {
-    const events = this.#held;
-    this.#held = [];
-    message.events(this.#floor, this.#maker, events);
+  /** Receives the events of the present part of a response. */
+  receive(message: WatchMessage): void {
+    const held = this.#held;
+    this.#held = undefined;
+    const events = message.events(this.#floor, this.#maker, held);
     const whole = message.isContinued ? this.#holdLastRevision(events) : events;
-    const last = whole.at(-1);
+    const last = whole[whole.length - 1];
     if (last === undefined) return;
     this.#nextRevision = last.revision + 1n;
     this.#deliver({ events: whole, revision: last.revision }, message.bytes);
@@ -168,13 +172,13 @@ export class Subscription<Entry> implements StreamedWatch {
   pause(): void {
     this.id = undefined;
     this.paused = true;
-    this.#held = [];
+    this.#held = undefined;
   }
 
   /** The watch has lost its stream, and should get another one. */
   disconnected(failure: unknown): void {
     this.id = undefined;
-    this.#held = [];
+    this.#held = undefined;
     const stayed = failure instanceof EtcdError && !failure.sent;
     this.#sent ||= this.#sentHere && !stayed;
     this.#sentHere = false;
@@ -199,25 +203,37 @@ export class Subscription<Entry> implements StreamedWatch {
     return this.#progressWaiters.size > 0;
   }
 
-  /** The next batch, or `undefined` at the end. Rejects, once, with the reason for the end. One call at a time. */
-  next(): Promise<WatchBatch<Entry> | undefined> {
-    const queued = this.#queue.shift();
-    if (queued !== undefined) {
-      this.#queuedBytes -= queued.bytes;
-      if (this.paused && this.#queuedBytes <= this.#spec.bufferBytes / 2) {
-        this.paused = false;
-        this.#stream.resume(this);
-      }
-      return Promise.resolve(queued.batch);
-    }
+  /** Resolves when there is something to {@link take}. Rejects, once, with the reason for the end. One call at a time. */
+  arrival(): Promise<void> {
+    if (this.#queue.length > 0) return Promise.resolve();
     if (this.#over !== undefined) {
       const over = this.#over;
       this.#over = {};
-      return 'failure' in over ? Promise.reject(over.failure) : Promise.resolve(undefined);
+      return 'failure' in over ? Promise.reject(over.failure) : Promise.resolve();
     }
-    return new Promise((resolve, reject) => {
-      this.#consumer = { resolve, reject };
-    });
+    return new Promise(this.#wait);
+  }
+
+  readonly #wait = (resolve: () => void, reject: (reason: unknown) => void): void => {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  };
+
+  /** Takes the batch that has arrived; `undefined` at the end. */
+  take(): WatchBatch<Entry> | undefined {
+    const awaited = this.#awaited;
+    if (awaited !== undefined) {
+      this.#awaited = undefined;
+      return awaited;
+    }
+    const queued = this.#queue.shift();
+    if (queued === undefined) return undefined;
+    this.#queuedBytes -= queued.bytes;
+    if (this.paused && this.#queuedBytes <= this.#spec.bufferBytes / 2) {
+      this.paused = false;
+      this.#stream.resume(this);
+    }
+    return queued.batch;
   }
 
   /** The revision of the next progress notification. */
@@ -248,10 +264,12 @@ export class Subscription<Entry> implements StreamedWatch {
   }
 
   #deliver(batch: WatchBatch<Entry>, messageBytes: number): void {
-    const consumer = this.#consumer;
-    if (consumer !== undefined) {
-      this.#consumer = undefined;
-      consumer.resolve(batch);
+    const resolve = this.#resolve;
+    if (resolve !== undefined) {
+      this.#resolve = undefined;
+      this.#reject = undefined;
+      this.#awaited = batch;
+      resolve();
       return;
     }
     const last = this.#queue.at(-1);
@@ -281,7 +299,7 @@ export class Subscription<Entry> implements StreamedWatch {
     if (this.#over !== undefined) return;
     this.#over = over;
     this.#disconnection.end();
-    this.#held = [];
+    this.#held = undefined;
     if (dropQueue) this.#queue.length = 0;
     const reason = 'failure' in over ? over.failure : closed(this.sent);
     this.#ready?.reject(reason);
@@ -289,13 +307,15 @@ export class Subscription<Entry> implements StreamedWatch {
     for (const waiter of [...this.#progressWaiters]) waiter.reject(reason);
     this.#listener.ended(over, dropQueue);
     this.#stream.remove(this);
-    const consumer = this.#consumer;
-    if (consumer === undefined) return;
-    this.#consumer = undefined;
+    const resolve = this.#resolve;
+    const reject = this.#reject;
+    if (resolve === undefined) return;
+    this.#resolve = undefined;
+    this.#reject = undefined;
     // The failure is reported only once, as in next().
     this.#over = {};
-    if ('failure' in over) consumer.reject(over.failure);
-    else consumer.resolve(undefined);
+    if ('failure' in over) reject?.(over.failure);
+    else resolve();
   }
 }
 

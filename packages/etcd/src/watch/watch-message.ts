@@ -1,7 +1,8 @@
 import { BinaryReader } from '@bufbuild/protobuf/wire';
 import { type ResponseHeader, WatchResponse } from '../rpc/generated/etcdserverpb/rpc.js';
+import { noBytes } from '../rpc/messages/byte-slabs.js';
 import { type EntryMaker, MessageReader } from '../rpc/messages/message-reader.js';
-import { readable } from '../rpc/messages/readable.js';
+import { readable, unreadable } from '../rpc/messages/readable.js';
 import { headerOf } from '../rpc/store.js';
 import { readEvent, type WatchEvent } from './event.js';
 import { watchMethod } from './request.js';
@@ -34,6 +35,8 @@ export type Cancellation = Pick<WatchResponse, 'canceled' | 'cancelReason' | 'co
 
 const notCanceled: Cancellation = { canceled: false, cancelReason: '', compactRevision: 0n };
 
+const noMoreParts: readonly number[] = [];
+
 /**
  * A response of the stream. Its events stay encoded until a watch takes them. A small response has one part. A large one
  * has parts like those that etcd makes with `fragment`, so that of the 1,000 revisions that it can have, only some are in
@@ -48,26 +51,50 @@ export class WatchMessage {
   #revision: number | bigint = 0;
   #fragment = false;
   #headerEnd = 0;
-  readonly #reader: MessageReader;
-  /** Where the parts end. */
-  #ends: readonly number[] = [];
-  #part = 0;
+  #message: Uint8Array = noBytes;
+  /** Reads the events, once they are wanted. */
+  #reader: MessageReader | undefined;
+  /** Where the present part starts and ends. */
   #start = 0;
+  #end = 0;
+  /** Where the parts end that follow. */
+  #ends: readonly number[] = noMoreParts;
+  #part = 0;
 
-  /** @throws EtcdError where the message can't be read. */
-  constructor(message: Uint8Array) {
-    if (this.#readInOrder(message)) this.#reader = new MessageReader(message);
-    else this.#reader = readable(watchMethod, () => this.#readAny(message));
+  /**
+   * Reads another response. A watch gets many, each with one event, so there isn't an object for each.
+   *
+   * @throws EtcdError where the message can't be read.
+   */
+  read(message: Uint8Array): void {
+    this.#reader = undefined;
+    this.#message = this.#readInOrder(message)
+      ? message
+      : readable(watchMethod, () => this.#readAny(message));
   }
 
-  /** A copy of the header, which {@link headerOf} decodes. */
-  get encodedHeader(): Uint8Array {
+  /** Releases the response, which is a part of a larger buffer. */
+  drop(): void {
+    this.#message = noBytes;
+    this.#reader = undefined;
+  }
+
+  /**
+   * A copy of the header, which {@link headerOf} decodes.
+   *
+   * @param before an earlier copy, which is used again if it has the same length.
+   */
+  copyHeader(before: Uint8Array | undefined): Uint8Array {
+    const message = this.#message;
+    const end = this.#headerEnd;
     // Not its own `slice()`, as that of a Buffer makes a view.
-    return Uint8Array.prototype.slice.call(this.#reader.message, 0, this.#headerEnd);
+    if (before?.length !== end) return Uint8Array.prototype.slice.call(message, 0, end);
+    for (let i = 0; i < end; i++) before[i] = message[i] as number;
+    return before;
   }
 
   get header(): ResponseHeader | undefined {
-    return headerOf(this.#reader.message);
+    return headerOf(this.#message);
   }
 
   /** The revision in the header, or 0. */
@@ -76,49 +103,66 @@ export class WatchMessage {
   }
 
   get hasEvents(): boolean {
-    return this.#ends.length > 0;
+    return this.#end > this.#start;
   }
 
   /** Whether there may be more events of the last revision in the next part, or in the next response. */
   get isContinued(): boolean {
-    return this.#fragment || this.#part + 1 < this.#ends.length;
+    return this.#fragment || this.#part < this.#ends.length;
   }
 
   /** The size of the part. */
   get bytes(): number {
-    const { length } = this.#reader.message;
-    if (this.#ends.length <= 1) return length;
-    return (this.#ends[this.#part] ?? length) - this.#start;
+    return this.#ends.length === 0 ? this.#message.length : this.#end - this.#start;
   }
 
   /**
    * Decodes the events, except for those of revisions before this one.
    *
-   * @param into where they are added.
+   * @param before those that are added to, if there are any.
    * @throws EtcdError where they can't be read.
    */
-  events<Entry>(from: bigint, maker: EntryMaker<Entry>, into: WatchEvent<Entry>[]): void {
+  events<Entry>(
+    from: bigint,
+    maker: EntryMaker<Entry>,
+    before: WatchEvent<Entry>[] | undefined,
+  ): WatchEvent<Entry>[] {
+    this.#reader ??= new MessageReader(this.#message);
     const reader = this.#reader;
-    const end = this.#ends[this.#part] ?? 0;
+    const end = this.#end;
     reader.pos = this.#start;
-    readable(watchMethod, () => {
+    let events = before;
+    try {
       while (reader.pos < end) {
         const event = readEvent(reader, maker);
-        if (event !== undefined && event.revision >= from) into.push(event);
+        if (event === undefined || event.revision < from) continue;
+        // Most responses have one event. An array that begins empty takes room for 17.
+        if (events === undefined) events = [event];
+        else events.push(event);
       }
-    });
+    } catch (cause) {
+      throw unreadable(watchMethod, cause);
+    }
+    return events ?? [];
   }
 
   /** Continues with the next part. Returns false at the end. */
   next(): boolean {
-    if (this.#part + 1 >= this.#ends.length) return false;
-    this.#start = this.#ends[this.#part] as number;
+    const end = this.#ends[this.#part];
+    if (end === undefined) return false;
     this.#part += 1;
+    this.#start = this.#end;
+    this.#end = end;
     return true;
   }
 
   /** Returns false, with nothing of use read, where the fields have another order, or there are others. */
   #readInOrder(message: Uint8Array): boolean {
+    this.watchId = 0;
+    this.created = false;
+    this.cancellation = notCanceled;
+    this.#revision = 0;
+    this.#fragment = false;
     const length = message[1] ?? 0;
     let at = 2 + length;
     if (message[0] !== HEADER_TAG || length >= 0x80 || at > message.length) return false;
@@ -183,13 +227,14 @@ export class WatchMessage {
   /** Finds where the parts end. Returns false where not all that follows is events. */
   #findParts(message: Uint8Array, first: number): boolean {
     const { length } = message;
-    const ends: number[] = [];
+    let ends: number[] | undefined;
     let start = first;
     let at = first;
     while (at < length) {
       if (message[at] !== EVENTS_TAG) return false;
       if (at - start >= PART_BYTES && length > PART_BYTES) {
-        ends.push(at);
+        if (ends === undefined) ends = [at];
+        else ends.push(at);
         start = at;
       }
       let bytes = 0;
@@ -201,14 +246,16 @@ export class WatchMessage {
       at += 1 + bytes;
     }
     if (at > length) return false;
-    if (length > first) ends.push(length);
+    ends?.push(length);
     this.#start = first;
-    this.#ends = ends;
+    this.#end = ends?.shift() ?? length;
+    this.#ends = ends ?? noMoreParts;
+    this.#part = 0;
     return true;
   }
 
-  /** Reads a response of any form. The returned reader's message has the header at its beginning and the events at its end. */
-  #readAny(given: Uint8Array): MessageReader {
+  /** Reads a response of any form. The returned message has the header at its beginning and the events at its end. */
+  #readAny(given: Uint8Array): Uint8Array {
     const headers: Uint8Array[] = [];
     const others: Uint8Array[] = [];
     const events: Uint8Array[] = [];
@@ -237,7 +284,7 @@ export class WatchMessage {
     this.#fragment = response.fragment;
     this.#headerEnd = envelope.length;
     if (!this.#findParts(message, envelope.length)) throw new RangeError('premature EOF');
-    return new MessageReader(message);
+    return message;
   }
 }
 

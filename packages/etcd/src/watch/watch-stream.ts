@@ -69,8 +69,8 @@ export interface StreamedWatch {
   /** The request that makes the watch at a server, from the next revision that it needs. */
   encodeCreate(id: number): Uint8Array;
   created(id: number, revision: bigint): void;
-  /** Takes the events of the present part of a response. */
-  take(message: WatchMessage): void;
+  /** Receives the events of the present part of a response. */
+  receive(message: WatchMessage): void;
   /** Nothing else has happened up to this revision. */
   progress(revision: bigint): void;
   /** The server no longer sends events for the watch. The watch calls {@link WatchStream.resume} when it has room. */
@@ -106,6 +106,8 @@ export class WatchStream implements StreamOwner {
    * before 3.4, etcd's grpc-proxy) is asked for one watch after another, so that its answers can't be mixed up.
    */
   #usesOurIds: boolean | undefined;
+  /** The last response. The next one is read into it. */
+  #read: WatchMessage | undefined;
   /** The header of the last response, encoded. */
   #header: Uint8Array | undefined;
   /** Whether the store at the other end is known not to have gone back. */
@@ -216,11 +218,18 @@ export class WatchStream implements StreamOwner {
 
   received(message: Uint8Array): Promise<void> | undefined {
     this.#boundAnswer();
-    const response = new WatchMessage(message);
+    const response = this.#read ?? new WatchMessage();
+    // Not while a watch holds it up.
+    this.#read = undefined;
+    response.read(message);
     const waited = this.#receive(response);
-    return waited === undefined
-      ? this.#receiveRest(response)
-      : waited.then(() => this.#receiveRest(response));
+    const rest =
+      waited === undefined ? this.#receiveRest(response) : waited.then(() => this.#receiveRest(response));
+    if (rest === undefined) {
+      response.drop();
+      this.#read = response;
+    }
+    return rest;
   }
 
   broke(failure: unknown, refused: boolean): void {
@@ -262,7 +271,7 @@ export class WatchStream implements StreamOwner {
   #receive(message: WatchMessage): Promise<void> | undefined {
     const id = message.watchId;
     if (message.created) return this.#created(id, message);
-    this.#header = message.encodedHeader;
+    this.#header = message.copyHeader(this.#header);
     const { cancellation } = message;
     if (id === NO_ID) {
       if (!cancellation.canceled) {
@@ -275,7 +284,7 @@ export class WatchStream implements StreamOwner {
     if (watch === undefined) return undefined;
     if (cancellation.canceled) watch.fail(cancelledError(cancellation));
     else if (!message.hasEvents) watch.progress(message.revision);
-    else if (watch.hasRoom) watch.take(message);
+    else if (watch.hasRoom) watch.receive(message);
     else return this.#takeOrPause(id, watch, message);
     return undefined;
   }
@@ -285,7 +294,7 @@ export class WatchStream implements StreamOwner {
     await new Promise((resolve) => setImmediate(resolve));
     if (this.#active.get(id) !== watch) return;
     if (watch.hasRoom) {
-      watch.take(message);
+      watch.receive(message);
       return;
     }
     this.#cancel(watch);
@@ -319,7 +328,7 @@ export class WatchStream implements StreamOwner {
   }
 
   #made(id: number, watch: StreamedWatch, message: WatchMessage): void {
-    this.#header = message.encodedHeader;
+    this.#header = message.copyHeader(this.#header);
     if (this.#watches.has(watch)) {
       this.#stream.tokenTaken();
       this.#active.set(id, watch);

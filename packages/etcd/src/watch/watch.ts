@@ -110,8 +110,8 @@ export class Watch<Entry = KeyValue>
   #over: Over | undefined;
   /** Whether listeners were notified of the end. */
   #endReported = false;
-  /** The last batch that the consumer got. */
-  #batch: WatchBatch<Entry> | undefined;
+  /** The revision of the last batch that the consumer got. */
+  #batchRevision: bigint | undefined;
   /** The first event of that batch that listeners didn't get. */
   #nextEmitted: WatchEvent<Entry> | undefined;
   /** Continues with new listeners. Set while the last listener has gone. */
@@ -179,9 +179,9 @@ export class Watch<Entry = KeyValue>
    */
   get revision(): bigint {
     const { startsAfter } = this.#subscription;
-    if (this.#batch === undefined) return startsAfter;
-    const next = this.#nextEmitted ?? this.#iterator?.nextOf(this.#batch.events);
-    const revision = next === undefined ? this.#batch.revision : next.revision - 1n;
+    if (this.#batchRevision === undefined) return startsAfter;
+    const next = this.#nextEmitted ?? this.#iterator?.upcoming;
+    const revision = next === undefined ? this.#batchRevision : next.revision - 1n;
     return revision > startsAfter ? revision : startsAfter;
   }
 
@@ -189,7 +189,8 @@ export class Watch<Entry = KeyValue>
   [Symbol.asyncIterator](): AsyncIterator<WatchEvent<Entry>, void, void> {
     this.#claim('a loop over events');
     this.#iterator ??= new ItemIterator({
-      next: () => this.#subscription.next().then(this.#takeEvents),
+      arrival: () => this.#subscription.arrival(),
+      take: () => this.#take()?.events,
       close: () => this.close(),
     });
     this.#loop ??= new OneLoop(this.#iterator, 'watch');
@@ -209,7 +210,8 @@ export class Watch<Entry = KeyValue>
   async *#batches(): AsyncGenerator<WatchBatch<Entry>, void, void> {
     try {
       for (;;) {
-        const batch = this.#take(await this.#subscription.next());
+        await this.#subscription.arrival();
+        const batch = this.#take();
         if (batch === undefined) return;
         yield answer(batch);
       }
@@ -257,15 +259,12 @@ export class Watch<Entry = KeyValue>
     this.close();
   }
 
-  /** Notes what the consumer gets. */
-  #take(batch: WatchBatch<Entry> | undefined): WatchBatch<Entry> | undefined {
-    if (batch !== undefined) this.#batch = batch;
+  /** Takes what has arrived for the consumer, and notes it. */
+  #take(): WatchBatch<Entry> | undefined {
+    const batch = this.#subscription.take();
+    if (batch !== undefined) this.#batchRevision = batch.revision;
     return batch;
   }
-
-  // A waiting watch keeps its promises for long, so that V8 moves them to its old generation: the fewer, the better.
-  readonly #takeEvents = (batch: WatchBatch<Entry> | undefined): readonly WatchEvent<Entry>[] | undefined =>
-    this.#take(batch)?.events;
 
   #claim(consumer: Consumer): void {
     if (this.#consumer === undefined) {
@@ -323,31 +322,42 @@ export class Watch<Entry = KeyValue>
   }
 
   async #emitAll(): Promise<void> {
-    for (;;) {
-      const batch = await this.#nextOrError();
-      if (batch === undefined) break;
-      for (const [i, event] of batch.events.entries()) {
-        if (!this.#hasListeners) await this.#untilListened();
-        if (this.#dropped) break;
-        this.#nextEmitted = batch.events[i + 1];
-        this.#notify(event.type, event);
-      }
-      if (!this.#hasListeners) await this.#untilListened();
-      if (!this.#dropped) this.#notify('batch', answer(batch));
-    }
+    while (await this.#emitNext());
     if (!this.#endReported) this.#notify('close');
   }
 
-  async #nextOrError(): Promise<WatchBatch<Entry> | undefined> {
+  /** Emits the next batch; returns false at the end. Nothing holds the batch while the watch waits for the one after it. */
+  async #emitNext(): Promise<boolean> {
+    if (!(await this.#arrives())) return false;
+    const batch = this.#take();
+    if (batch === undefined) {
+      if (!this.#hasListeners) await this.#untilListened();
+      return false;
+    }
+    const { events } = batch;
+    this.#nextEmitted = events[0];
+    let emitted = 0;
+    for (const event of events) {
+      if (!this.#hasListeners) await this.#untilListened();
+      if (this.#dropped) break;
+      emitted += 1;
+      this.#nextEmitted = events[emitted];
+      this.#notify(event.type, event);
+    }
+    if (!this.#hasListeners) await this.#untilListened();
+    if (!this.#dropped) this.#notify('batch', answer(batch));
+    return true;
+  }
+
+  /** Whether a batch or the end has arrived, and no error, which it emits. */
+  async #arrives(): Promise<boolean> {
     try {
-      const batch = this.#take(await this.#subscription.next());
-      if (batch !== undefined) this.#nextEmitted = batch.events[0];
-      else if (!this.#hasListeners) await this.#untilListened();
-      return batch;
+      await this.#subscription.arrival();
+      return true;
     } catch (error) {
       if (!this.#hasListeners) await this.#untilListened();
       if (!(error instanceof ClosedError || this.#endReported)) this.#notify('error', error);
-      return undefined;
+      return false;
     }
   }
 
