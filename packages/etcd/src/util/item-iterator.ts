@@ -32,19 +32,15 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
 
   next(): Promise<IteratorResult<T, void>> {
     // While V8 is cold, a call for each item would cost as much as everything else here.
-    if (this.#refilling === undefined) {
-      const items = this.#items;
-      if (this.#index < items.length && !this.#over) {
-        const value = items[this.#index++] as T;
-        // Not kept until the next portion comes.
-        if (this.#index === items.length) this.#items = none;
-        return resolved({ done: false, value });
-      }
-      if (this.#over) return resolved({ done: true, value: undefined });
-      this.#refilling = this.#source.arrival().then(this.#filled, this.#failed);
-      return this.#refilling;
+    if (this.#index < this.#items.length && !this.#over) {
+      return resolved({ done: false, value: this.#items[this.#index++] as T });
     }
-    return this.#refilling.then(this.#nextAfter);
+    if (this.#refilling !== undefined) return this.#refilling.then(this.#nextAfter);
+    if (this.#over) return resolved({ done: true, value: undefined });
+    // They aren't kept until the next portion comes.
+    this.#items = none;
+    this.#refilling = this.#source.arrival().then(this.#filled, this.#failed);
+    return this.#refilling;
   }
 
   /** Whether somebody waits for the next item. */
