@@ -277,6 +277,7 @@ const internal = new Set([
   'Server.start',
   'LeaseClient.grantOnce',
   'LeaseKeepAlive.confirm',
+  'LeaseKeepAlive.onLost',
   'Session.confirm',
   'Session.uniqueName',
   'Session.owns',

@@ -13,7 +13,6 @@ import { type Int64, int64 } from '../util/int64.js';
 import { checkArgument, type Kind, withMethods } from '../util/kinds.js';
 import { LinkedSignal, withinBounds } from '../util/linked-signal.js';
 import { guardFunctions, guardMethods } from '../util/methods.js';
-import { onAbort } from '../util/on-abort.js';
 import { Progress } from '../util/progress.js';
 import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from '../util/timers.js';
 import { pause, unlessAborted } from '../util/wait.js';
@@ -52,21 +51,13 @@ export class Session implements AsyncDisposable {
   /** The client or namespace that the session was made with. It contains the keys of its locks and elections. */
   readonly space: Namespace;
   readonly leaseId: bigint;
-  /**
-   * Aborts when what the session guards can no longer be relied on, with a {@link LeaseLostError} as its reason: the
-   * lease is lost, or the session was closed or orphaned. It checks the clock whenever its state is read, like `lost`
-   * of {@link LeaseKeepAlive}.
-   */
-  readonly signal: AbortSignal;
   readonly #keepAlive: LeaseKeepAlive;
-  /**
-   * Aborts, some time after `signal`, when nothing of the session is left at the server, as far as this client can
-   * know.
-   * @internal
-   */
-  readonly ended: AbortSignal;
-  readonly #over: AbortController;
-  readonly #ended = new AbortController();
+  #loss: LeaseLostError | undefined;
+  /** Made only when somebody asks for their signals, as those of a kept lease. */
+  #over: AbortController | undefined;
+  #ended: AbortController | undefined;
+  #hasEnded = false;
+  #ending: NodeJS.Timeout | undefined;
   /** Somebody else may make a session on the same lease, with names of their own. */
   readonly #nonce = randomBytes(4).toString('hex');
   /** Removals of keys that were given up, as long as they are under way. */
@@ -95,15 +86,36 @@ export class Session implements AsyncDisposable {
     this.space = space;
     this.leaseId = keepAlive.leaseId;
     this.#keepAlive = keepAlive;
-    const { lost } = keepAlive;
-    // When this signal's state is read, the other signal updates it.
-    this.#over = new CheckedAbortController(() => lost.aborted);
-    this.signal = this.#over.signal;
-    this.ended = this.#ended.signal;
-    setMaxListeners(0, this.signal, this.ended);
-    this.signal.addEventListener('abort', () => this.#awaitEnd(), { once: true });
-    if (lost.aborted) this.#over.abort(lost.reason);
-    lost.addEventListener('abort', () => this.#over.abort(lost.reason), { once: true });
+    if (keepAlive.loss !== undefined) this.#lose(keepAlive.loss);
+    else keepAlive.onLost((loss) => this.#lose(loss));
+  }
+
+  /**
+   * Aborts when what the session guards can no longer be relied on, with a {@link LeaseLostError} as its reason: the
+   * lease is lost, or the session was closed or orphaned. It checks the clock whenever its state is read, like `lost`
+   * of {@link LeaseKeepAlive}.
+   */
+  get signal(): AbortSignal {
+    if (this.#over === undefined) {
+      this.#over = new CheckedAbortController(() => this.#lossNow);
+      setMaxListeners(0, this.#over.signal);
+      if (this.#loss !== undefined) this.#over.abort(this.#loss);
+    }
+    return this.#over.signal;
+  }
+
+  /**
+   * Aborts, some time after `signal`, when nothing of the session is left at the server, as far as this client can
+   * know.
+   * @internal
+   */
+  get ended(): AbortSignal {
+    if (this.#ended === undefined) {
+      this.#ended = new AbortController();
+      setMaxListeners(0, this.#ended.signal);
+      if (this.#hasEnded) this.#ended.abort(this.#loss);
+    }
+    return this.#ended.signal;
   }
 
   /**
@@ -125,9 +137,10 @@ export class Session implements AsyncDisposable {
     const control = { attemptAtMostMs: FIRST_ATTEMPT_MS, ...rest };
     // Once it is disposed of, it no longer stops the keepalive.
     const bound = { timeoutMs: rest.timeoutMs, mayBeApplied: leaseId === undefined };
-    using linked = new LinkedSignal([given], bound);
-    const { signal } = linked;
-    signal.throwIfAborted();
+    const endless = given === undefined && rest.timeoutMs === undefined;
+    using linked = endless ? undefined : new LinkedSignal([given], bound);
+    const signal = linked?.signal;
+    signal?.throwIfAborted();
     if (leaseId !== undefined) {
       return new Session(space, await space.lease.keepAlive(leaseId, { ...control, signal }));
     }
@@ -139,7 +152,7 @@ export class Session implements AsyncDisposable {
         await space.lease.grantOnce(id, ttlSeconds, { ...control, signal });
       } catch (error) {
         // The reason of a signal says nothing about the request.
-        sent = signal.aborted || !(error instanceof EtcdError) || error.mayBeApplied;
+        sent = signal?.aborted || !(error instanceof EtcdError) || error.mayBeApplied;
         throw error;
       }
       return new Session(space, await space.lease.keepAlive(id, { ...control, signal }));
@@ -156,7 +169,7 @@ export class Session implements AsyncDisposable {
 
   /** How long the session lasts at least, in ms from now, if its lease isn't renewed again. 0 once it is lost. */
   get remainingMs(): number {
-    return this.signal.aborted ? 0 : this.#keepAlive.remainingMs;
+    return this.#lossNow === undefined ? this.#keepAlive.remainingMs : 0;
   }
 
   /**
@@ -197,7 +210,7 @@ export class Session implements AsyncDisposable {
    */
   orphan(): void {
     this.#keepAlive.stop();
-    if (!this.signal.aborted) this.#over.abort(new LeaseLostError(this.leaseId, 'closed'));
+    if (this.#lossNow === undefined) this.#lose(new LeaseLostError(this.leaseId, 'closed'));
   }
 
   /**
@@ -206,13 +219,13 @@ export class Session implements AsyncDisposable {
    */
   async confirm(): Promise<void> {
     await this.#keepAlive.confirm();
-    this.signal.throwIfAborted();
+    if (this.#lossNow !== undefined) throw this.#lossNow;
   }
 
   /** For `JSON.stringify` and logs. */
   toJSON(): unknown {
-    const { leaseId, remainingMs, signal } = this;
-    return jsonOf({ leaseId, ttlSeconds: this.ttlSeconds, remainingMs, lost: signal.aborted });
+    const { leaseId, ttlSeconds, remainingMs } = this;
+    return jsonOf({ leaseId, ttlSeconds, remainingMs, lost: this.#lossNow !== undefined });
   }
 
   /** For `console.log`. @internal */
@@ -262,7 +275,7 @@ export class Session implements AsyncDisposable {
 
   async #close(options: CallControl): Promise<void> {
     // The holder was notified already, and nothing more can be done.
-    const why = this.signal.aborted ? (this.signal.reason as LeaseLostError).why : 'closed';
+    const why = this.#lossNow?.why ?? 'closed';
     this.orphan();
     if (why === 'halted') throw new ClosedError();
     if (why !== 'closed') return;
@@ -276,19 +289,34 @@ export class Session implements AsyncDisposable {
         throw error;
       }
     }
-    this.#ended.abort(this.signal.reason);
+    this.#end();
     await this.settled();
   }
 
+  /** Why the session is over, by the clock. */
+  get #lossNow(): LeaseLostError | undefined {
+    const { loss } = this.#keepAlive;
+    if (loss !== undefined) this.#lose(loss);
+    return this.#loss;
+  }
+
   /** The session is over. If it was closed or orphaned, its lease may live until its TTL has passed. */
-  #awaitEnd(): void {
-    const { reason } = this.signal;
-    const end = (): void => this.#ended.abort(reason);
-    if ((reason as LeaseLostError).why !== 'closed') end();
-    else {
-      const timer = setTimeout(end, Math.min(this.ttlSeconds * 1000, LONGEST_TIMER_MS)).unref();
-      onAbort(this.ended, () => clearTimeout(timer));
+  #lose(loss: LeaseLostError): void {
+    if (this.#loss !== undefined) return;
+    this.#loss = loss;
+    if (loss.why === 'closed') {
+      const longestMs = Math.min(this.ttlSeconds * 1000, LONGEST_TIMER_MS);
+      this.#ending = setTimeout(() => this.#end(), longestMs).unref();
     }
+    this.#over?.abort(loss);
+    if (loss.why !== 'closed') this.#end();
+  }
+
+  /** Nothing of the session is left at the server. */
+  #end(): void {
+    this.#hasEnded = true;
+    clearTimeout(this.#ending);
+    this.#ended?.abort(this.#loss);
   }
 }
 

@@ -4,6 +4,7 @@ import { guardMethods } from '../util/methods.js';
 import { onAbort } from '../util/on-abort.js';
 import { monotonicMs, queueMicrotask } from '../util/timers.js';
 import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
+import type { LeaseLostError } from './lease-lost.js';
 
 /** One renewal of a lease, as etcd's `LeaseKeepAliveResponse`. */
 export interface LeaseRenewal {
@@ -19,24 +20,15 @@ export interface LeaseRenewal {
  */
 export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
   readonly leaseId: bigint;
-  /**
-   * Aborts when the lease can no longer be relied on, with a {@link LeaseLostError} that says why. It doesn't abort
-   * after {@link stop}. By this process's monotonic clock, it aborts at most one TTL after the last successful renewal
-   * was sent, even if no server can be reached.
-   *
-   * `aborted`, `reason` and `throwIfAborted()` check that clock. They are right even after the process was stopped or
-   * its event loop blocked, before any timer has run. The event comes with the first such check, or else when the event
-   * loop gets to it. Signals derived from this one (`AbortSignal.any`) and calls under way only learn from the event.
-   */
-  readonly lost: AbortSignal;
   readonly #keeper: LeaseKeeper;
   readonly #lease: KeptLease;
   readonly #iterations = new Set<Iteration>();
   #stopped = false;
-  #unbind: (() => void) | undefined;
+  /** What to call when it stops. */
+  readonly #unlisten: (() => void)[] = [];
 
   static {
-    guardMethods<Omit<LeaseKeepAlive, 'confirm'>>(LeaseKeepAlive, (it) => #keeper in it, {
+    guardMethods<Omit<LeaseKeepAlive, 'confirm' | 'loss' | 'onLost'>>(LeaseKeepAlive, (it) => #keeper in it, {
       promised: {},
       direct: { stop: 0 },
     });
@@ -47,11 +39,39 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
     this.#keeper = keeper;
     this.#lease = lease;
     this.leaseId = lease.id;
-    this.lost = lease.lost.signal;
     if (signal === undefined) return;
     const unbind = onAbort(signal, () => this.stop());
-    this.#unbind = unbind;
-    onAbort(this.lost, unbind);
+    this.#unlisten.push(unbind);
+    this.onLost(unbind);
+  }
+
+  /**
+   * Aborts when the lease can no longer be relied on, with a {@link LeaseLostError} that says why. It doesn't abort
+   * after {@link stop}. By this process's monotonic clock, it aborts at most one TTL after the last successful renewal
+   * was sent, even if no server can be reached.
+   *
+   * `aborted`, `reason` and `throwIfAborted()` check that clock. They are right even after the process was stopped or
+   * its event loop blocked, before any timer has run. The event comes with the first such check, or else when the event
+   * loop gets to it. Signals derived from this one (`AbortSignal.any`) and calls under way only learn from the event.
+   */
+  get lost(): AbortSignal {
+    return this.#lease.lost;
+  }
+
+  /**
+   * Why the lease is lost. It checks the clock, like {@link lost}.
+   * @internal
+   */
+  get loss(): LeaseLostError | undefined {
+    return this.#lease.loss;
+  }
+
+  /**
+   * Calls back once the lease is lost, unless {@link stop} was called before.
+   * @internal
+   */
+  onLost(listener: (loss: LeaseLostError) => void): void {
+    this.#unlisten.push(this.#lease.onLost(listener));
   }
 
   /** TTL from the server at the last renewal, in seconds. */
@@ -61,7 +81,7 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
 
   /** How long the lease lasts at least, in ms from now, if it isn't renewed again. 0 once it is lost. */
   get remainingMs(): number {
-    if (this.lost.aborted) return 0;
+    if (this.#lease.loss !== undefined) return 0;
     return Math.max(0, this.#lease.renewedAt + this.#lease.ttlMs - monotonicMs());
   }
 
@@ -77,7 +97,7 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
   stop(): void {
     if (this.#stopped) return;
     this.#stopped = true;
-    this.#unbind?.();
+    for (const unlisten of this.#unlisten.splice(0)) unlisten();
     this.#keeper.release(this.#lease);
     for (const iteration of this.#iterations) iteration.stop();
   }
@@ -118,18 +138,18 @@ class Iteration {
   /** True after a renewal, false once stopped. */
   next(): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      const { lost, waiters } = this.#lease;
-      if (lost.signal.aborted) {
-        reject(lost.signal.reason);
+      const lease = this.#lease;
+      if (lease.loss !== undefined) {
+        reject(lease.loss);
         return;
       }
       // The cause is for those who made a call. This waiter is the holder of the lease.
       this.#waiter = {
         renewed: () => resolve(true),
-        failed: () => queueMicrotask(() => reject(lost.signal.reason)),
+        failed: () => queueMicrotask(() => reject(lease.loss)),
       };
       this.#stop = () => resolve(false);
-      waiters.add(this.#waiter);
+      lease.waiters.add(this.#waiter);
     });
   }
 

@@ -222,7 +222,7 @@ export class LeaseClient {
     const { signal } = control;
     const timeoutMs = this.#rpc.timeoutOf(control);
     signal?.throwIfAborted();
-    lease.lost.signal.throwIfAborted();
+    if (lease.loss !== undefined) throw lease.loss;
     const progress = progressIn(control);
     progress?.seeks((ms) => this.#keeper.tooLate(lease, ms));
     await waitFor<void>(

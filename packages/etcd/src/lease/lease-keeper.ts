@@ -55,8 +55,11 @@ export interface RenewalWaiter {
 
 /** A lease that is kept alive, for all its holders. */
 export class KeptLease {
-  /** Also aborts by the clock when its state is read, as timers may run late, and in any order. */
-  readonly lost: AbortController;
+  readonly #expire: (lease: KeptLease) => void;
+  #loss: LeaseLostError | undefined;
+  /** Made only when somebody asks for its signal: that takes longer than everything else here. */
+  #lost: AbortController | undefined;
+  #listeners: Set<(loss: LeaseLostError) => void> | undefined;
   readonly waiters = new Set<RenewalWaiter>();
   holders = 0;
   /** How many requests of this client to revoke it may have been applied. */
@@ -79,10 +82,42 @@ export class KeptLease {
     readonly id: bigint,
     expire: (lease: KeptLease) => void,
   ) {
+    this.#expire = expire;
     this.request = encodeMessage(LeaseKeepAliveRequest, { ID: id });
-    this.lost = new CheckedAbortController(() => expire(this));
-    // Many may hold one lease; Node would warn of more than ten listeners.
-    setMaxListeners(0, this.lost.signal);
+  }
+
+  /** Why the lease is lost. Reading it checks the clock, as timers may run late, and in any order. */
+  get loss(): LeaseLostError | undefined {
+    if (this.#loss === undefined) this.#expire(this);
+    return this.#loss;
+  }
+
+  /** Aborts once the lease is lost, also by the clock when its state is read. */
+  get lost(): AbortSignal {
+    if (this.#lost === undefined) {
+      const control: AbortController = new CheckedAbortController(() => {
+        if (this.loss !== undefined) control.abort(this.loss);
+      });
+      // Many may hold one lease; Node would warn of more than ten listeners.
+      setMaxListeners(0, control.signal);
+      this.#lost = control;
+      if (this.#loss !== undefined) control.abort(this.#loss);
+    }
+    return this.#lost.signal;
+  }
+
+  /** Calls back once the lease is lost, unless the returned function was called before. */
+  onLost(listener: (loss: LeaseLostError) => void): () => void {
+    const listeners = this.#listeners ?? new Set();
+    this.#listeners = listeners.add(listener);
+    return () => listeners.delete(listener);
+  }
+
+  lose(loss: LeaseLostError): void {
+    this.#loss = loss;
+    this.#lost?.abort(loss);
+    for (const listener of this.#listeners ?? []) listener(loss);
+    this.#listeners = undefined;
   }
 
   get renewed(): boolean {
@@ -169,7 +204,7 @@ export class LeaseKeeper implements StreamOwner {
     if (lease.deadline <= monotonicMs()) {
       await new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
     }
-    lease.lost.signal.throwIfAborted();
+    if (lease.loss !== undefined) throw lease.loss;
   }
 
   /** The error for a renewal that took too long. Where nothing was sent, it says why there is no connection. */
@@ -370,7 +405,7 @@ export class LeaseKeeper implements StreamOwner {
     lease.waiters.clear();
     for (const waiter of waiters) waiter.failed(cause);
     const byUs = why === 'revoked' && lease.revocations > 0;
-    lease.lost.abort(new LeaseLostError(lease.id, why, { cause, byUs }));
+    lease.lose(new LeaseLostError(lease.id, why, { cause, byUs }));
   }
 
   /** Returns false when the lease isn't kept any more. */
