@@ -2,6 +2,7 @@
 // test says.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
@@ -494,6 +495,26 @@ for (const { name, skip, make } of transports) {
         } finally {
           await transport.close();
           await target[Symbol.asyncDispose]();
+        }
+      });
+
+      test('that is not made before the deadline: nothing was sent', {
+        skip: name === 'native' ? false : "grpc-js doesn't say whether it had a connection",
+      }, async () => {
+        // It accepts connections, and says nothing.
+        const silent = createServer(() => {}).listen(0, '127.0.0.1');
+        await once(silent, 'listening');
+        const transport = make({ endpoint: `http://127.0.0.1:${(silent.address() as AddressInfo).port}` });
+        try {
+          const stream = transport.stream('/test.Script/echo', { timeoutMs: 100 });
+          for (const call of [
+            transport.unary('/test.Script/echo', bytes(''), { timeoutMs: 100 }),
+            readAll(stream),
+          ])
+            await assert.rejects(call, (error) => error instanceof DeadlineExceededError && !error.sent);
+        } finally {
+          await transport.close();
+          silent.close();
         }
       });
 

@@ -40,7 +40,7 @@ export function ofAllAttempts(last: EtcdError, fate: Fate): EtcdError {
     trailers,
     ...(method !== undefined && { method }),
     ...fate,
-    cause: last,
+    cause: last.cause ?? last,
   });
 }
 
