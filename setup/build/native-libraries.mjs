@@ -1,15 +1,24 @@
 // @ts-check
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { inRoot } from '../lib/paths.mjs';
 import { notice, step } from '../lib/step.mjs';
 import { hostLibc } from '../pack/platforms.mjs';
 import { buildCrates, hasCargo } from './cargo.mjs';
 
 const host = `${process.platform}-${process.arch}`;
-const ADDON = inRoot('packages', 'etcd', 'native', `etcd-transport.${host}.node`);
+const ADDON = addonIn(inRoot('packages', 'etcd'));
 const AMPLIFIER = inRoot('packages', 'quiesce', 'native', `exit-amplifier.${host}.so`);
 const WITNESS = inRoot('packages', 'quiesce', 'native', `exit-witness.${host}.so`);
 const SPAWNER = inRoot('packages', 'quiesce', 'native', `spawner.${host}`);
+
+/**
+ * Where that folder of the client has its addon.
+ * @param {string} client
+ */
+export function addonIn(client) {
+  return join(client, 'native', `etcd-transport.${host}.node`);
+}
 
 /**
  * Builds the native transport and, on Linux with glibc, the tester's exit amplifier, witness and spawner. Puts them

@@ -89,6 +89,22 @@ test('a thread that nobody woke continues where the other one has done its part'
   assert.deepEqual(whole(call?.javaScript), { works: 30, wakes: 0, waits: 0, sleeps: 0 });
 });
 
+test("an answer that JavaScript's thread reads itself is of that thread alone", () => {
+  const lines = RECORDED.split('\n');
+  const arrived = lines.findIndex((line) => line.includes('data_len=94'));
+  const woken = lines
+    .slice(arrived + 1, arrived + 4)
+    .map((line) => line.replaceAll('quiesce-etcd', 'node').replaceAll('25698', '25667'));
+  const [call] = join(read([...lines.slice(0, arrived + 1), ...woken].join('\n')), true);
+  assert.deepEqual(
+    [whole(call?.runtime), whole(call?.javaScript)],
+    [
+      { works: 0, wakes: 0, waits: 0, sleeps: 0 },
+      { works: 66, wakes: 0, waits: 5, sleeps: 2 },
+    ],
+  );
+});
+
 test('acknowledgements, which carry no data, are no segments', () => {
   const { toServer, toClient } = read(RECORDED);
   assert.deepEqual(

@@ -66,12 +66,14 @@ export function joinCalls(traced: TracedCalls): CallParts[] {
     const whole = { micros, before, server, collected };
     if (traced.threads === undefined) return [{ ...whole, after: traced.client.between(answer.at, endAt) }];
     // JavaScript's thread may still be awake, without a CPU: then nobody wakes it.
+    const { threads } = traced;
     const wokenAt =
-      wakings.firstBetween(answer.at, endAt)?.at ??
-      traced.threads.runtime.asleepAfterWork(answer.at, endAt) ??
-      endAt;
-    const runtime = traced.threads.runtime.between(answer.at, wokenAt);
-    const javaScript = traced.threads.javaScript.between(wokenAt, endAt);
+      wakings.firstBetween(answer.at, endAt)?.at ?? threads.runtime.asleepAfterWork(answer.at, endAt);
+    // Without work of the runtime's thread, JavaScript's has read the answer itself.
+    const isDirect = wokenAt === undefined && threads.runtime.between(answer.at, endAt).works === 0;
+    const handedOverAt = wokenAt ?? (isDirect ? answer.at : endAt);
+    const runtime = threads.runtime.between(answer.at, handedOverAt);
+    const javaScript = threads.javaScript.between(handedOverAt, endAt);
     return [{ ...whole, runtime, javaScript, after: sum(runtime, javaScript) }];
   });
 }
