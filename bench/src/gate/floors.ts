@@ -30,7 +30,7 @@ export interface Floor {
  * How much worse than `measured` a figure may be. Rates and CPU times repeat within it, also on a busy machine, and a client that is
  * slower by 20 % doesn't keep it. Single calls depend more on what else the machine does: see {@link SINGLE_CPU_MARGIN}.
  */
-const MARGIN: Readonly<Record<Figure, number>> = { rate: 0.14, CPU: 0.14, p50: 0.15, p99: 0.4, time: 0.16 };
+const MARGIN: Readonly<Record<Figure, number>> = { rate: 0.14, CPU: 0.14, p50: 0.15, p99: 1, time: 0.16 };
 
 /**
  * The same for a single call's CPU time, most of which is wake-ups. Beside other programs, those cost this client more
@@ -64,31 +64,30 @@ function batches(
 }
 
 /**
- * Beside Go, on a machine with 2 cores, 2026-11-29. The figures of get, put, txn and range are the worse of two runs of this command
- * while the machine was quiet (at 11d0e4e and 69f20e0; ranges only of the second, since c3ecc0f made them cheaper). Those of lists,
- * watches, range x512 and the CPU time of txn are the middle of two quiet runs on a machine that is twice as fast, at e6bc9ca: there txn takes more of Go's
- * CPU time, though no more than before (docs/measurements/performance.md). Those of leases are from two, since b3553196. The p50 and p99 of single calls are those of
- * `npm run bench` two days before. The start is of `npm run bench -- cold-start` at 69f20e0: 204 ms beside 117 ms.
+ * Beside Go, on a machine with 2 cores. Single calls, ranges and lists: the worse of two quiet runs of this command on 2026-11-30, at
+ * d18bfe7. Gets and puts with more in flight: the worse of two at 11d0e4e and 69f20e0. The CPU time of watches: the middle of those two. Of txn: the middle of two at
+ * e6bc9ca, on a faster machine, where txn takes more of Go's CPU time (docs/measurements/performance.md). Leases: two since b3553196. The
+ * start is of `npm run bench -- cold-start` at 69f20e0: 204 ms beside 117 ms.
  */
 export const BESIDE_GO: readonly Floor[] = [
-  ...batches('get', 1, 0.92, 0.79),
-  floor({ op: 'get', concurrency: 1 }, 'p50', 1, 1.02),
-  floor({ op: 'get', concurrency: 1 }, 'p99', 1.7, 1.2),
+  ...batches('get', 1, 1.07, 0.63),
+  floor({ op: 'get', concurrency: 1 }, 'p50', 0.94),
+  floor({ op: 'get', concurrency: 1 }, 'p99', 0.83),
   ...batches('get', 64, 1.26, 0.49),
   ...batches('get', 512, 1.31, 0.38),
-  ...batches('put', 1, 0.96, 0.74),
-  floor({ op: 'put', concurrency: 1 }, 'p50', 1, 1.02),
-  floor({ op: 'put', concurrency: 1 }, 'p99', 1.7, 1.2),
+  ...batches('put', 1, 1.06, 0.6),
+  floor({ op: 'put', concurrency: 1 }, 'p50', 0.95),
+  floor({ op: 'put', concurrency: 1 }, 'p99', 0.79),
   ...batches('put', 64, 1.25, 0.47),
   ...batches('put', 512, 1.23, 0.44),
   ...batches('txn', 64, 1.24, 0.54),
   ...batches('txn', 512, 1.27, 0.51),
-  ...batches('range', 1, 0.96, 0.82),
-  ...batches('range', 64, 1.03, 0.86, [1.1, 0.8]),
-  ...batches('range', 512, 1.06, 0.8, [1.1, 0.8]),
-  ...batches('list', 1, 1.08, 0.8, [1.1, 0.8]),
+  ...batches('range', 1, 1.07, 0.69),
+  ...batches('range', 64, 1.09, 0.83, [1.1, 0.8]),
+  ...batches('range', 512, 1.04, 0.81, [1.1, 0.8]),
+  ...batches('list', 1, 1.05, 0.79, [1.1, 0.8]),
   // etcd sets the pace: `npm run bench -- watch` shows that a reader that decodes nothing takes as long.
-  ...batches('watch', 1, 0.98, 1.05, [1, 1]),
+  ...batches('watch', 1, 0.98, 1.17, [1, 1]),
   floor({ op: 'leases' }, 'CPU', 0.8),
   // `npm run bench -- cold-start` says by how many ms it is longer, which the target is for.
   floor({ op: 'cold start' }, 'time', 1.74),
