@@ -90,11 +90,7 @@ impl Service {
 
     fn ring(&mut self, cx: &mut Context<'_>) {
         // The alarm is late by up to 1 ms. By then the server may have answered that it has waited for as long.
-        let now = Instant::now();
-        let first = self.calls.live().first_deadline();
-        if first.is_some_and(|first| first <= now) {
-            self.calls.expire(now);
-        }
+        self.calls.expire(Instant::now());
         while self.alarm_set && self.alarm.as_mut().poll(cx).is_ready() {
             self.alarm_set = false;
             let now = Instant::now();

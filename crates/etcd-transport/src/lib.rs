@@ -37,6 +37,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use crate::calls::Service;
 use crate::channel::Channel;
 use crate::completions::Completions;
+use crate::connect::dial::Direct;
 use crate::connect::target::{KeepAlive, Options, Target};
 use crate::connect::tls::Tls;
 #[cfg(unix)]
@@ -149,10 +150,7 @@ impl NativeTransport {
         let wake_up = WakeUp::new(env, &wake)?;
         let hold = wake_up.hold();
         let completions = Arc::new(Completions::new(Box::new(wake_up)));
-        #[cfg(unix)]
-        let channel = Channel::new(target, direct.clone());
-        #[cfg(not(unix))]
-        let channel = Channel::new(target, direct);
+        let channel = Channel::new(target, Direct::clone(&direct));
         let side = match RuntimeLease::new(runtime.clone()) {
             Ok(lease) => Some(serve(lease, channel.clone(), &completions)),
             // The calls stay unsettled.

@@ -73,7 +73,7 @@ impl Error for DialError {}
 /// Connects to the target, without a time limit. `direct` may read the connection's socket.
 pub async fn dial(target: &Target, direct: &Direct) -> Result<Box<dyn Io>, DialError> {
     let plain: Box<dyn Io> = match &target.address {
-        Address::Tcp { host, port } => readable_by(direct, tcp(target, host, *port).await?)?,
+        Address::Tcp { host, port } => readable_by(direct, tcp(target, host, *port).await?, TcpStream::into_std)?,
         Address::Unix(path) => unix(path, direct).await?,
     };
     let Some(secured) = target.tls() else { return Ok(plain) };
@@ -215,29 +215,29 @@ fn families_in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 
 #[cfg(unix)]
 async fn unix(path: &str, direct: &Direct) -> Result<Box<dyn Io>, DialError> {
-    let stream = tokio::net::UnixStream::connect(path).await.map_err(DialError::Connect)?;
-    let Some(direct) = direct else { return Ok(Box::new(stream)) };
-    directly_readable(stream.into_std(), direct)
+    use tokio::net::UnixStream;
+    let stream = UnixStream::connect(path).await.map_err(DialError::Connect)?;
+    readable_by(direct, stream, UnixStream::into_std)
 }
 
 /// The stream, which JavaScript's thread may read where it can.
 #[cfg(unix)]
-fn readable_by(direct: &Direct, stream: TcpStream) -> Result<Box<dyn Io>, DialError> {
-    let Some(direct) = direct else { return Ok(Box::new(stream)) };
-    directly_readable(stream.into_std(), direct)
-}
-
-#[cfg(unix)]
-fn directly_readable(
-    stream: io::Result<impl Into<socket2::Socket>>,
-    direct: &Arc<DirectReads>,
+fn readable_by<S: Io + 'static, Std: Into<socket2::Socket>>(
+    direct: &Direct,
+    stream: S,
+    into_std: impl FnOnce(S) -> io::Result<Std>,
 ) -> Result<Box<dyn Io>, DialError> {
-    let socket = stream.and_then(|stream| DirectSocket::new(stream.into(), direct.clone()));
+    let Some(direct) = direct else { return Ok(Box::new(stream)) };
+    let socket = into_std(stream).and_then(|stream| DirectSocket::new(stream.into(), direct.clone()));
     Ok(Box::new(socket.map_err(DialError::Connect)?))
 }
 
 #[cfg(not(unix))]
-fn readable_by((): &Direct, stream: TcpStream) -> Result<Box<dyn Io>, DialError> {
+fn readable_by<S: Io + 'static, Std>(
+    (): &Direct,
+    stream: S,
+    _into_std: impl FnOnce(S) -> io::Result<Std>,
+) -> Result<Box<dyn Io>, DialError> {
     Ok(Box::new(stream))
 }
 
