@@ -1,16 +1,14 @@
-// A service: an etcd that runs of the grid freeze (SIGSTOP), one run at a time. Arguments: the control port, then
-// etcd's command line. A run sends `hold ID THREADS` once for each of its threads, and is answered `held` when the
-// server is reserved for it. After as many `freeze` lines, all connections are answered `frozen`. The server continues
-// when the run's last connection is closed, at the latest when the run ends.
-import { spawn } from 'node:child_process';
+// A service: an etcd that runs of the grid freeze (SIGSTOP), one run at a time. Arguments: the control port, etcd's ports
+// for clients and peers, its program, and further flags of it. A run sends `hold ID THREADS` once for each of its
+// threads, and is answered `held` when the server is reserved for it. After as many `freeze` lines, all connections are
+// answered `frozen`. The server continues when the run's last connection is closed, at the latest when the run ends.
 import { createServer, type Socket } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
-import { isStopped } from '@quiesce/test-services';
+import { startEtcd } from '@quiesce/etcd/testing';
 import { serveLines } from './control.js';
 
-const [port, program = '', ...words] = process.argv.slice(2);
-// In this process group: a signal that kills the group reaches it, frozen or not.
-const etcd = spawn(program, words, { stdio: 'inherit' });
+const [control, client, peer, binary, ...args] = process.argv.slice(2);
+// It ends with this process, frozen or not.
+const etcd = await startEtcd({ binary, args, port: Number(client), peerPort: Number(peer), fsync: true });
 
 interface Run {
   readonly id: string;
@@ -32,13 +30,13 @@ createServer((socket) => {
       if (runs[0] === run) socket.write('held\n');
     } else if (word === 'freeze' && run !== undefined) {
       run.ready.add(socket);
-      if (run.ready.size === run.threads) void freeze(run);
+      if (run.ready.size === run.threads) freeze(run);
     }
   });
   socket.once('close', () => {
     if (run?.sockets.delete(socket) && run.sockets.size === 0) release(run);
   });
-}).listen(Number(port), '127.0.0.1');
+}).listen(Number(control), '127.0.0.1');
 
 function runOf(id: string, threads: number): Run {
   const known = runs.find((run) => run.id === id);
@@ -48,23 +46,19 @@ function runOf(id: string, threads: number): Run {
   return run;
 }
 
-async function freeze(run: Run): Promise<void> {
-  etcd.kill('SIGSTOP');
-  const { pid } = etcd;
-  while (process.platform === 'linux' && pid !== undefined && !isStopped(pid)) await delay(1);
+function freeze(run: Run): void {
+  etcd.pause();
   for (const socket of run.sockets) socket.write('frozen\n');
 }
 
 function release(run: Run): void {
-  etcd.kill('SIGCONT');
+  etcd.resume();
   runs.splice(runs.indexOf(run), 1);
   for (const socket of runs[0]?.sockets ?? []) socket.write('held\n');
 }
 
-etcd.once('exit', (code) => process.exit(code ?? 1));
-for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-  process.on(signal, () => {
-    etcd.kill('SIGCONT'); // a frozen process sees no SIGTERM
-    etcd.kill('SIGTERM');
-  });
-}
+void etcd.exited.then(async ({ code }) => {
+  await etcd.stop();
+  process.exit(code ?? 1);
+});
+for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => void etcd.stop());

@@ -1,6 +1,6 @@
 // The servers of the grid, shared by all of its runs.
 import { fileURLToPath } from 'node:url';
-import { createCertificates, etcdService } from '@quiesce/test-services';
+import { createCertificates, etcdBinary, etcdService } from '@quiesce/test-services';
 import type { ServiceSpec } from 'quiesce';
 
 const here = import.meta.url.includes('/dist/') ? './' : '../dist/grid/';
@@ -16,9 +16,15 @@ export async function gridServices(): Promise<Record<'etcd' | 'freezable' | 'una
   return {
     etcd,
     freezable: {
-      ...etcd,
-      command: [process.execPath, program('freezer'), `\${port:control}`, ...etcd.command],
-      ports: [...(etcd.ports ?? []), 'control'],
+      command: [
+        process.execPath,
+        program('freezer'),
+        ...['control', 'client', 'peer'].map((name) => `\${port:${name}}`),
+        etcdBinary(),
+        ...COMPACTING,
+      ],
+      ports: ['control', 'client', 'peer'],
+      ready: { port: 'control' },
       provides: {
         GRID_FREEZABLE: `http://127.0.0.1:\${port:client}`,
         GRID_FREEZER: `\${port:control}`,

@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { test } from 'node:test';
-import { type EtcdServer, isStopped } from '@quiesce/test-services';
+import type { EtcdServer } from '@quiesce/test-services';
 import {
   DoubleBarrier,
   Election,
@@ -18,6 +18,7 @@ import {
   RwMutex,
   Session,
 } from '../src/index.js';
+import { isStopped } from '../src/testing/stopped.js';
 import { blockAfter } from './support/block.js';
 import { busyFor } from './support/busy-for.js';
 import { overEachTransport, withEtcd } from './support/clients.js';

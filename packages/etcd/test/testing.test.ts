@@ -9,7 +9,8 @@ import { describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { createCertificates, etcdBinary } from '@quiesce/test-services';
-import { connect, InvalidArgumentError, op } from '../src/index.js';
+import { connect, DeadlineExceededError, InvalidArgumentError, op } from '../src/index.js';
+import { isStopped } from '../src/testing/stopped.js';
 import { type EtcdServer, EtcdStartError, startEtcd, startEtcdCluster } from '../src/testing/testing.js';
 import { eventually } from './support/eventually.js';
 import { program, programFolder } from './support/program.js';
@@ -100,6 +101,25 @@ describe('startEtcd', () => {
     assert.deepEqual([pid, server.pid].map(isThere), [false, false]);
     assert.equal(existsSync(server.dir), false);
     await assert.rejects(server.restart(), EtcdStartError);
+  });
+
+  test('answers nothing once pause() has returned, however busy it was', async () => {
+    await using server = await startEtcd();
+    await using etcd = await connect(server.endpoint);
+    await using busy = await connect(server.endpoint);
+    const ending = new AbortController();
+    const load = Array.from({ length: 32 }, async () => {
+      while (!ending.signal.aborted) await busy.get('a');
+    });
+    for (let round = 0; round < 30; round++) {
+      await etcd.get('a');
+      server.pause();
+      assert.equal(isStopped(server.pid), true);
+      await assert.rejects(etcd.get('a', { timeoutMs: 30 }), DeadlineExceededError);
+      server.resume();
+    }
+    ending.abort();
+    await Promise.all(load);
   });
 
   describe('leaves no process and no directory, however its calls meet:', () => {

@@ -6,7 +6,6 @@ import {
 import type { ServiceSpec } from 'quiesce';
 import { etcdBinary } from './binaries.js';
 import { type Certificates, createCertificates } from './certificates.js';
-import { isStopped } from './stopped.js';
 
 /** The options of one etcd node. */
 export interface EtcdServiceOptions {
@@ -99,20 +98,10 @@ export function withCertificates(server: StartedEtcd, certificates: Certificates
     },
     log: () => server.log(),
     kill: (signal) => server.kill(signal),
-    pause() {
-      server.pause();
-      if (server.running) waitUntilStopped(server.pid);
-    },
+    pause: () => server.pause(),
     resume: () => server.resume(),
     restart: () => server.restart(),
     stop: () => server.stop(),
     [Symbol.asyncDispose]: () => server.stop(),
   };
-}
-
-/** A signal is delivered to each thread when the thread next runs. The next step of a test may come before that. */
-function waitUntilStopped(pid: number): void {
-  if (process.platform !== 'linux') return;
-  const moment = new Int32Array(new SharedArrayBuffer(4));
-  for (let ms = 0; ms < 1_000 && !isStopped(pid); ms++) Atomics.wait(moment, 0, 0, 1);
 }

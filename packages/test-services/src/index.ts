@@ -31,6 +31,5 @@ export {
   runtimeNames,
 } from './provided.js';
 export { type Random, randomFrom, uniformFrom } from './random.js';
-export { isStopped } from './stopped.js';
 export { startTcpProxy, type TcpProxy } from './tcp-proxy.js';
 export { valkeyService } from './valkey.js';

@@ -95,9 +95,15 @@ export interface EtcdServer extends AsyncDisposable {
   readonly exited: Promise<ProcessEnd>;
   /** The last 64 KiB of its output since its last start. */
   log(): string;
-  /** Sends a signal to the server. Default SIGKILL, which ends it like a crash. */
+  /**
+   * Sends a signal to the server. Default SIGKILL, which ends it like a crash. Until `exited` resolves, the server may
+   * still answer a call.
+   */
   kill(signal?: NodeJS.Signals): void;
-  /** Freezes the server (SIGSTOP). Its connections stay open, but it answers nothing. */
+  /**
+   * Freezes the server (SIGSTOP). Its connections stay open, but it answers nothing. On Linux it returns once each thread
+   * of the server has stopped, after 1 s at the latest. Elsewhere a call that is begun at once may still be answered.
+   */
   pause(): void;
   /** Ends {@link pause}. */
   resume(): void;

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { reason } from '../util/kinds.js';
 import { EtcdStartError } from './start-error.js';
+import { untilStopped } from './stopped.js';
 import { release } from './watchdog.js';
 
 /** How a process ended. One of the two fields is set. */
@@ -13,9 +14,9 @@ export interface ProcessEnd {
 
 const LOG_CHARACTERS = 64 * 1024;
 const POLL_MS = 10;
-/** How etcd, or Go, reports an address that it can't listen on. */
 /** Printed before the usage. */
 const WRONG_FLAG = /^(?:flag provided but not defined: |invalid (?:boolean )?value ).*$/m;
+/** How etcd, or Go, reports an address that it can't listen on. */
 const PORT_TAKEN = /listen tcp ([\d.]+:\d+): bind: address already in use/;
 /** How long the process may take to end after it was asked to. */
 const GRACE_MS = 5_000;
@@ -114,7 +115,10 @@ export class ServerProcess {
     } catch (error) {
       // The process has ended by itself, and the event that reports it is on its way.
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+      return;
     }
+    // Each thread receives it when it next runs, and may answer a call until then.
+    if (signal === 'SIGSTOP') untilStopped(this.pid);
   }
 
   /** Ends the process, by force if it doesn't end in time. */
