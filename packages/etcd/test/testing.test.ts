@@ -111,15 +111,19 @@ describe('startEtcd', () => {
     const load = Array.from({ length: 32 }, async () => {
       while (!ending.signal.aborted) await busy.get('a');
     });
-    for (let round = 0; round < 30; round++) {
-      await etcd.get('a');
-      server.pause();
-      assert.equal(isStopped(server.pid), true);
-      await assert.rejects(etcd.get('a', { timeoutMs: 30 }), DeadlineExceededError);
+    try {
+      for (let round = 0; round < 30; round++) {
+        await etcd.get('a');
+        server.pause();
+        assert.equal(isStopped(server.pid), true);
+        await assert.rejects(etcd.get('a', { timeoutMs: 30 }), DeadlineExceededError);
+        server.resume();
+      }
+    } finally {
+      ending.abort();
       server.resume();
+      await Promise.all(load);
     }
-    ending.abort();
-    await Promise.all(load);
   });
 
   describe('leaves no process and no directory, however its calls meet:', () => {
