@@ -1,10 +1,13 @@
 // What a hang shows of its threads: real programs that never end, seen by gdb and by what their languages have.
 import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { run } from '../src/index.js';
+import { waitedForCpuMs } from '../src/process/processes.js';
 import { within } from '../src/process/timer.js';
 import {
   compiled,
@@ -15,6 +18,8 @@ import {
   untraced,
   withoutDebugger,
 } from './support/diagnosis.js';
+
+const taskless = spawnSync('taskset', ['-c', '0', 'true']).status !== 0 && 'taskset is missing';
 
 describe('a hang', () => {
   const hangs: readonly (readonly [id: string, what: string, program: string])[] = [
@@ -232,6 +237,30 @@ describe('a hang', () => {
       return limit.aborted;
     });
     assert.equal(await aborted, true);
+  });
+
+  test('is not taken for over while others have the CPUs', async () => {
+    const lasted = async (kept: () => number): Promise<number> => {
+      const start = performance.now();
+      await within(50, undefined, (limit) => once(limit, 'abort'), kept);
+      return performance.now() - start;
+    };
+    const start = performance.now();
+    const most = 400;
+    assert.ok((await lasted(() => Math.min(performance.now() - start, most))) >= 50 + most - 1);
+    assert.ok((await lasted(() => performance.now() * 2)) >= 999, 'but not for ever');
+  });
+
+  test('of a process tells how long that has waited for a CPU', { skip: unseen || taskless }, async () => {
+    const spin = ['-c', '0', 'sh', '-c', 'while :; do :; done'];
+    const busy = [1, 2, 3].map(() => spawn('taskset', spin));
+    try {
+      const waits = (): boolean => busy.every(({ pid = 0 }) => waitedForCpuMs(pid) > 50);
+      for (let i = 0; !waits() && i < 3_000; i++) await delay(10);
+      assert.ok(waits());
+    } finally {
+      for (const one of busy) one.kill('SIGKILL');
+    }
   });
 
   test('where no debugger may attach has what Node and the kernel say, and the reason', {

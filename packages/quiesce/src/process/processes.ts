@@ -96,6 +96,12 @@ export function catches(pid: number, signal: NodeJS.Signals): boolean {
   return ((BigInt(`0x${mask}`) >> BigInt(constants.signals[signal] - 1)) & 1n) === 1n;
 }
 
+/** How long the threads of a process have waited for a CPU so far, together, in ms. Linux only; 0 elsewhere. */
+export const waitedForCpuMs = (pid: number): number =>
+  listProc(`/proc/${pid}/task`)
+    .map((tid) => Number(/^\d+ (\d+)/.exec(readProc(`/proc/${pid}/task/${tid}/schedstat`))?.[1] ?? 0) / 1e6)
+    .reduce((sum, ms) => sum + ms, 0);
+
 /** The process that started it, or took it over; 0 if that is unknown. */
 export const parentOf = (pid: number): number =>
   Number(/^\d+ \(.*\) \S (\d+) /s.exec(readProc(`/proc/${pid}/stat`))?.[1] ?? 0);

@@ -20,19 +20,33 @@ export function startTimer(ms: number): Timer {
   return { passed, stop: () => clearTimeout(timeout) };
 }
 
+/** How many times as long as its bound `within` lasts at most, while other processes have the CPUs. */
+const LONGEST = 20;
+
 /**
  * Does work with a signal that aborts once a time has passed, or when another signal aborts. `AbortSignal.any` isn't
  * enough: in Node 20 the garbage collector takes an `AbortSignal.timeout` that nothing else references, and then
  * nothing ever aborts.
+ * @param kept how long those that do the work have been kept from it so far, in ms. That time doesn't count.
  */
 export async function within<T>(
   ms: number,
   signal: AbortSignal | undefined,
   work: (limit: AbortSignal) => Promise<T>,
+  kept: () => number = () => 0,
 ): Promise<T> {
   const controller = new AbortController();
   const stop = (): void => controller.abort(signal?.reason);
-  const timeout = setTimeout(stop, ms);
+  const start = performance.now();
+  const keptBefore = kept();
+  let timeout: NodeJS.Timeout | undefined;
+  const wait = (): void => {
+    const passed = performance.now() - start;
+    const rest = Math.min(ms + kept() - keptBefore, LONGEST * ms) - passed;
+    if (rest > 0) timeout = setTimeout(wait, Math.ceil(rest));
+    else stop();
+  };
+  wait();
   signal?.addEventListener('abort', stop);
   if (signal?.aborted) stop();
   try {

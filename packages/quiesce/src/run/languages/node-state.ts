@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { messageOf } from '../../errors.js';
 import { hostOf } from '../../hosts.js';
 import { linkOfProc, listProc, readProc } from '../../process/proc.js';
-import { catches } from '../../process/processes.js';
+import { catches, waitedForCpuMs } from '../../process/processes.js';
 import { within } from '../../process/timer.js';
 import type { InterpretedFrame } from '../stack-trace.js';
 import { type Inspected, inspected, withInspector } from './inspector.js';
@@ -18,7 +18,7 @@ interface NodeState {
   readonly keptAliveBy: readonly string[];
 }
 
-/** An answer comes at once or, if the main thread is in native code, never. */
+/** An answer comes at once or, if the main thread is in native code, never. Time without a CPU doesn't count. */
 const ANSWER_MS = 3_000;
 /** How long another process may have the port: another tester that asks a program, or somebody's debugger. */
 const TAKEN_MS = 10_000;
@@ -67,9 +67,10 @@ const targets = z.array(z.looseObject({ webSocketDebuggerUrl: z.string() })).min
 let turn: Promise<unknown> = Promise.resolve();
 
 /**
- * What the main thread of a hung Node does, according to its inspector. Nothing if the process doesn't run Node. SIGUSR1 starts the inspector, so the program needs no preparation. Takes at most a few seconds, and 10 s more
- * if another process has the port. Meanwhile the process listens for debuggers on the loopback interface. If its event
- * loop doesn't turn, it continues to listen, so it is asked only before it is ended.
+ * What the main thread of a hung Node does, according to its inspector. Nothing if the process doesn't run Node. SIGUSR1
+ * starts the inspector, so the program needs no preparation. Takes at most a few seconds in which both have a CPU, and
+ * 10 s more if another process has the port. Meanwhile the process listens for debuggers on the loopback interface. If
+ * its event loop doesn't turn, it continues to listen, so it is asked only before it is ended.
  */
 export async function nodeThreads({ pid, hung, stopped, busy, signal }: Questioned): Promise<OwnThreads> {
   if (!hung || hostOf(linkOfProc(`/proc/${pid}/exe`)) !== 'node') return NOTHING;
@@ -114,14 +115,17 @@ const OWN_LISTENER = 'the program has its own listener for SIGUSR1, which would 
 
 async function askOnce({ pid, busy, signal }: Hung): Promise<NodeState | Unknown> {
   let port: number | undefined;
-  return within(ANSWER_MS, signal, async (limit) => {
+  // On a busy machine, both may have to wait for a CPU.
+  const kept = (): number => waitedForCpuMs(pid) + waitedForCpuMs(process.pid);
+  const answer = async (limit: AbortSignal): Promise<NodeState | Unknown> => {
     try {
       port = await inspectorPort(pid, limit);
       if (port === undefined) return TAKEN;
       const listed = await fetch(`http://127.0.0.1:${port}/json/list`, { signal: limit });
       const [target] = targets.parse(await listed.json());
       const asks = { main: busy === pid ? BUSY_ASKS : 1, workers: busy === undefined ? 1 : BUSY_ASKS };
-      const state = await stateOf(target?.webSocketDebuggerUrl ?? '', asks, limit);
+      const { webSocketDebuggerUrl: url = '' } = target ?? {};
+      const state = await within(WORKERS_MS, limit, (enough) => stateWithin(url, asks, limit, enough), kept);
       await portIsFree(pid, port, limit);
       return state;
     } catch (error) {
@@ -129,7 +133,8 @@ async function askOnce({ pid, busy, signal }: Hung): Promise<NodeState | Unknown
         return { problem: port === undefined ? `${IN_NATIVE}, or ${OWN_LISTENER}` : IN_NATIVE };
       return { problem: `its inspector does not answer: ${messageOf(error)}` };
     }
-  });
+  };
+  return within(ANSWER_MS, signal, answer, kept);
 }
 
 /** The port that it began to listen on, or the usual one if it has it already. `undefined` if another process has it. */
@@ -196,9 +201,6 @@ interface Asks {
   readonly main: number;
   readonly workers: number;
 }
-
-const stateOf = (url: string, asks: Asks, signal: AbortSignal): Promise<NodeState> =>
-  within(WORKERS_MS, signal, (enough) => stateWithin(url, asks, signal, enough));
 
 /** @param enough aborts when the caller waits for no more workers. */
 async function stateWithin(
