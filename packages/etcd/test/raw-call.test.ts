@@ -197,8 +197,11 @@ overEachTransport('raw calls', (connect) => {
   });
 
   test('streams whose deadline passes after answers say so', async () => {
-    // The server ends them at the same time, with an error of its own.
-    for (let round = 0; round < 15; round++) {
+    // The server ends them at the same time, with an error of its own. On a busy machine the answer may not come in time:
+    // such a round shows nothing.
+    let answered = 0;
+    for (let round = 0; answered < 15; round++) {
+      assert.ok(round < 300, `in ${answered} of ${round} rounds an answer came in time`);
       await etcd.get('k');
       const stream = etcd.stream(method('/grpc.health.v1.Health/Watch'), { timeoutMs: 100 });
       await stream.send({});
@@ -208,11 +211,15 @@ overEachTransport('raw calls', (connect) => {
         async () => {
           for await (const _ of stream) answers += 1;
         },
-        (error) =>
-          error instanceof DeadlineExceededError &&
-          /the stream from http:\S+ was not over within 100 ms/.test(error.message),
+        (error) => {
+          const what = answers === 0 ? /no answer from http:\S+/ : /the stream from http:\S+ was not over/;
+          assert.ok(error instanceof DeadlineExceededError, String(error));
+          assert.match(error.message, what);
+          return / within 100 ms/.test(error.message);
+        },
       );
-      assert.equal(answers, 1);
+      answered += answers;
+      assert.ok(answers <= 1);
     }
   });
 
