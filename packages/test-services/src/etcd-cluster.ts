@@ -147,7 +147,7 @@ class Cluster implements EtcdCluster {
     return this.members.map(({ endpoint }) => endpoint);
   }
 
-  async leader(timeoutMs = 10_000): Promise<EtcdMember> {
+  async leader(timeoutMs = 60_000): Promise<EtcdMember> {
     const deadline = performance.now() + timeoutMs;
     do {
       const claims = await Promise.all(this.members.map((member) => this.#leads(member)));
