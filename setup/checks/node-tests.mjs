@@ -38,8 +38,8 @@ export async function runNodeTests(parts) {
       process.execPath,
       '--test',
       `--test-concurrency=${FILES_AT_ONCE}`,
-      // A test that hangs fails, and the others continue.
-      '--test-timeout=300000',
+      // A test that hangs fails, and the others continue. It also bounds each file, on a busy machine, too.
+      '--test-timeout=900000',
       '--test-reporter=spec',
       '--test-reporter-destination=stdout',
       `--test-reporter=${inRoot('setup', 'checks', 'count-reporter.mjs')}`,
