@@ -25,7 +25,7 @@ function refused(code: StatusCode, details: RegExp): (error: unknown) => true {
 }
 
 /** Tries again while etcd says that it isn't ready for it: what a person would do. */
-async function onceReady<T>(attempt: () => Promise<T>, notReady: RegExp, timeoutMs = 20_000): Promise<T> {
+async function onceReady<T>(attempt: () => Promise<T>, notReady: RegExp, timeoutMs = 60_000): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     try {

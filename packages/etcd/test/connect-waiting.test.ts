@@ -18,6 +18,7 @@ import { type BlackHole, startBlackHole } from './support/black-hole.js';
 import { overEachTransport } from './support/clients.js';
 import { startDns } from './support/dns.js';
 import { eventually } from './support/eventually.js';
+import { OwnTime } from './support/own-time.js';
 
 /** A loopback endpoint that nothing listens on. */
 async function deadEndpoint(): Promise<string> {
@@ -62,30 +63,27 @@ overEachTransport('connect() to several endpoints', (connect) => {
     second.pause();
     try {
       const start = performance.now();
+      using time = new OwnTime();
       await using etcd = await connect({ endpoints, connectTimeoutMs: 20_000 });
       const ms = performance.now() - start;
       // 500 ms, and what a busy machine adds.
-      assert.ok(ms >= 490 && ms < 5_000, `${ms} ms`);
+      assert.ok(ms >= 490 && time.ms < 5_000, `${ms} ms, ${time.ms} ms of this process`);
       assert.deepEqual(
         etcd.endpoints.map(({ state }) => state),
         ['failed', 'failed', 'ready'],
       );
       // Without the others it has no quorum, but answers for itself.
-      const read = () => etcd.get('frozen', { serializable: true, timeoutMs: 5_000 });
+      const read = () => etcd.get('frozen', { serializable: true, timeoutMs: 60_000 });
       for (let i = 0; i < 10; i++) await read();
       assert.ok(connections().every((count) => count <= 1));
       // They serve again once they answer.
       first.resume();
       second.resume();
-      await eventually(
-        'all are ready',
-        async () => {
-          await read();
-          await delay(50);
-          return etcd.endpoints.every(({ state }) => state === 'ready');
-        },
-        60_000,
-      );
+      await eventually('all are ready', async () => {
+        await read();
+        await delay(50);
+        return etcd.endpoints.every(({ state }) => state === 'ready');
+      });
       assert.deepEqual(connections(), [1, 1, 1]);
       await etcd.close();
       await eventually('no connection is left', () => connections().every((count) => count === 0));
@@ -97,10 +95,9 @@ overEachTransport('connect() to several endpoints', (connect) => {
 
   test('goes from one that refuses to the next at once', async () => {
     const dead = await Promise.all(Array.from({ length: 20 }, deadEndpoint));
-    const start = performance.now();
+    using time = new OwnTime();
     await using etcd = await connect({ endpoints: [...dead, ...endpoints] });
-    const ms = performance.now() - start;
-    assert.ok(ms < 20 * 250, `${ms} ms`);
+    assert.ok(time.ms < 20 * 250, `${time.ms} ms`);
     await etcd.get('a');
   });
 
@@ -185,6 +182,7 @@ overEachTransport('connect() with waitForReadyMs', (connect) => {
     try {
       for (const waitForReadyMs of [400, 1_500]) {
         const start = performance.now();
+        using time = new OwnTime();
         const endpoints = [dead, endpointOf(hole)];
         await assert.rejects(connect({ endpoints, waitForReadyMs, connectTimeoutMs: 1_000 }), (error) => {
           assert.ok(error instanceof UnavailableError && !error.sent && !error.mayBeApplied, String(error));
@@ -198,7 +196,10 @@ overEachTransport('connect() with waitForReadyMs', (connect) => {
           return true;
         });
         const ms = performance.now() - start;
-        assert.ok(ms >= waitForReadyMs - 10 && ms < waitForReadyMs + 3_000, `${ms} ms`);
+        assert.ok(
+          ms >= waitForReadyMs - 10 && time.ms < waitForReadyMs + 3_000,
+          `${ms} ms, ${time.ms} ms of this process`,
+        );
       }
     } finally {
       frozen.resume();
@@ -281,6 +282,7 @@ overEachTransport('connect() with lazy', (connect) => {
     const dead = await deadEndpoint();
     await using etcd = await connect({ endpoints: dead, lazy: true, timeoutMs: 500 });
     const start = performance.now();
+    using time = new OwnTime();
     await assert.rejects(etcd.put('a', 'b'), (error) => {
       assert.ok(error instanceof UnavailableError && !error.sent && !error.mayBeApplied, String(error));
       assert.match(error.message, /no etcd answers within 500 ms at .*: connection refused/);
@@ -288,7 +290,7 @@ overEachTransport('connect() with lazy', (connect) => {
       return true;
     });
     const ms = performance.now() - start;
-    assert.ok(ms >= 490 && ms < 3_500, `${ms} ms`);
+    assert.ok(ms >= 490 && time.ms < 3_500, `${ms} ms, ${time.ms} ms of this process`);
     const control = new AbortController();
     const reason = new Error('enough');
     setTimeout(() => control.abort(reason), 200);
@@ -303,7 +305,7 @@ overEachTransport('connect() with lazy', (connect) => {
     try {
       await using etcd = await connect({ endpoints: [frozen.endpoint, server.endpoint], lazy: true });
       await Promise.all(
-        Array.from({ length: 10 }, (_, i) => etcd.put(`lazy/${i}`, '', { timeoutMs: 5_000 })),
+        Array.from({ length: 10 }, (_, i) => etcd.put(`lazy/${i}`, '', { timeoutMs: 60_000 })),
       );
     } finally {
       frozen.resume();

@@ -94,7 +94,7 @@ overEachTransport('leaving a loop', (connect) => {
     const waiting = items.next();
     await sleep(50);
     const left = Promise.all([items.return?.(), waiting]);
-    const ended = await Promise.race([left, sleep(2_000, undefined, { ref: false })]);
+    const ended = await Promise.race([left, sleep(60_000, undefined, { ref: false })]);
     assert.ok(ended, `${what} waits for another item`);
     assert.deepEqual(
       ended.map((end) => end?.done),

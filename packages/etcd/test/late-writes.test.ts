@@ -15,6 +15,7 @@ import {
 } from '../src/index.js';
 import { limitLocker, overEachTransport, shortElections, withEtcd } from './support/clients.js';
 import { eventually } from './support/eventually.js';
+import { OwnTime } from './support/own-time.js';
 import { type Fate, UncertainSpace } from './support/uncertain-space.js';
 
 const fates: readonly Fate[] = ['answered', 'unanswered', 1, 2, Number.POSITIVE_INFINITY];
@@ -247,16 +248,15 @@ overEachTransport('a frozen member, and default settings', (connect) => {
     for (const barrier of barriers) await barrier.enter();
     frozen.pause();
     try {
-      const start = performance.now();
+      using time = new OwnTime();
       await Promise.all([
         ...given.map((owned) => owned[Symbol.asyncDispose]()),
         ...barriers.map((barrier) => barrier.leave()),
       ]);
       const mutex = new Mutex(session, 'frozen/later');
       for (let i = 0; i < 3; i++) await (await mutex.lock()).unlock();
-      const ms = performance.now() - start;
       // Each is bounded by 10 s of its own.
-      assert.ok(ms < 30_000, `took ${ms} ms`);
+      assert.ok(time.ms < 30_000, `took ${time.ms} ms`);
     } finally {
       frozen.resume();
     }
@@ -279,12 +279,12 @@ overEachTransport('a frozen member, and default settings', (connect) => {
     const lock = await new Mutex(session, 'attempts').lock();
     frozen.pause();
     try {
-      const start = performance.now();
+      using time = new OwnTime();
       const unlocking = lock.unlock();
       etcd.setEndpoints([frozen.endpoint, other.endpoint]);
       await unlocking;
-      const ms = performance.now() - start;
-      assert.ok(ms < 1900, `took ${ms} ms`);
+      // An attempt of a recipe has 2 s by itself.
+      assert.ok(time.ms < 1900, `took ${time.ms} ms`);
     } finally {
       frozen.resume();
     }

@@ -17,6 +17,7 @@ import {
 } from '../src/index.js';
 import { overEachTransport, withEtcd } from './support/clients.js';
 import { aborted, eventually } from './support/eventually.js';
+import { OwnTime } from './support/own-time.js';
 
 const why = (reason: unknown): string => {
   assert.ok(reason instanceof LeaseLostError, String(reason));
@@ -69,10 +70,10 @@ overEachTransport('sessions', (connect) => {
   });
 
   test('report their loss: lease revoked', async () => {
-    await using session = await Session.create(etcd, { ttlSeconds: 2 });
+    await using session = await Session.create(etcd, { ttlSeconds: 6 });
     await using other = await connect(server.endpoint);
     await other.lease.revoke(session.leaseId);
-    assert.equal(why(await aborted(session.signal, 1900)), 'revoked');
+    assert.equal(why(await aborted(session.signal)), 'revoked');
   });
 
   test('report their loss: no connection', async () => {
@@ -80,7 +81,7 @@ overEachTransport('sessions', (connect) => {
     await using far = await connect(`http://127.0.0.1:${proxy.port}`);
     const session = await Session.create(far, { ttlSeconds: 1 });
     proxy.pause();
-    assert.equal(why(await aborted(session.signal, 3000)), 'expired');
+    assert.equal(why(await aborted(session.signal)), 'expired');
     await session.close();
   });
 
@@ -119,7 +120,7 @@ overEachTransport('sessions', (connect) => {
           };
           if (after === 'nothing') proxy.pause();
           else channel('quiesce-etcd:call:end').subscribe(silence);
-          const start = performance.now();
+          using time = new OwnTime();
           try {
             const reason = new Error('given up');
             const control = new AbortController();
@@ -131,17 +132,12 @@ overEachTransport('sessions', (connect) => {
           } finally {
             channel('quiesce-etcd:call:end').unsubscribe(silence);
           }
-          const ms = performance.now() - start;
-          assert.ok(ms < 3000, `${how} of 300 ms after ${after}: ${ms} ms`);
+          assert.ok(time.ms < 3000, `${how} of 300 ms after ${after}: ${time.ms} ms`);
           proxy.resume();
           // What was sent before comes first. Who closes the client before that can't take it back.
-          await far.get('warm-up', { timeoutMs: 20_000 });
+          await far.get('warm-up', { timeoutMs: 60_000 });
           await delay(200);
-          await eventually(
-            `no lease is left, ${how}, ${after}`,
-            async () => (await left()).length === 0,
-            20_000,
-          );
+          await eventually(`no lease is left, ${how}, ${after}`, async () => (await left()).length === 0);
         }
       }
     }
@@ -190,12 +186,12 @@ overEachTransport('sessions', (connect) => {
     try {
       const first = session.close({ timeoutMs: 10_000 });
       first.catch(() => {});
-      const start = performance.now();
+      using time = new OwnTime();
       await assert.rejects(session.close({ timeoutMs: 100 }), { message: /not done within 100 ms/ });
       const reason = new Error('enough');
       await assert.rejects(session.close({ signal: AbortSignal.abort(reason) }), reason);
       // Neither waited for the first.
-      assert.ok(performance.now() - start < 8_000);
+      assert.ok(time.ms < 8_000, `${time.ms} ms`);
     } finally {
       own.resume();
     }

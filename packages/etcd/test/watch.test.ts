@@ -418,7 +418,7 @@ overEachTransport('watch', (connect) => {
     const watch = etcd.watch(prefix(start), { startRevision: revision });
     const seen: string[] = [];
     while (seen.length < 6) {
-      const [event] = await once(watch, 'put', { signal: AbortSignal.timeout(5_000) });
+      const [event] = await once(watch, 'put', { signal: AbortSignal.timeout(60_000) });
       seen.push(event.kv.text());
     }
     assert.deepEqual(seen, ['0', '1', '2', 'a', 'b', 'c']);

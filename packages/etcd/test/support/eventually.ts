@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/**
+ * What a test waits for at most, in ms, where it waits for something to happen: not for how long that may take, but only
+ * so that a test ends. It is long, since on a busy machine all takes as long as others let it.
+ */
+export const PATIENCE_MS = 60_000;
+
 /** Waits until a condition holds, and fails when it doesn't within the bound, in ms. */
 export async function eventually(
   what: string,
   holds: () => boolean | Promise<boolean>,
-  boundMs = 10_000,
+  boundMs = PATIENCE_MS,
 ): Promise<void> {
   const start = performance.now();
   while (!(await holds())) {
@@ -15,7 +21,7 @@ export async function eventually(
 }
 
 /** Resolves with the reason once a signal aborts, and fails when it doesn't within the bound, in ms. */
-export async function aborted(signal: AbortSignal, boundMs = 10_000): Promise<unknown> {
+export async function aborted(signal: AbortSignal, boundMs = PATIENCE_MS): Promise<unknown> {
   await eventually('the signal aborts', () => signal.aborted, boundMs);
   return signal.reason;
 }
