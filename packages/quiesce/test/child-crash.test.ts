@@ -1,7 +1,7 @@
 // A program under test is often a command that starts another, as `npm test` does. Then it is a child of it that dies.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { run } from '../src/index.js';
@@ -194,10 +194,26 @@ describe('a child that dies', { skip }, () => {
   }
 
   test('again and again in one run is shown with the stacks that were taken', async () => {
-    const { failures } = await run({ command: ['sh', '-c', `${`${inC}; `.repeat(4)}exit 1`], runs: 2 });
+    const command = ['sh', '-c', `${`${inC}; `.repeat(4)}exit 1`];
+    const { failures } = await run({ command, runs: 2, timeout: '60s' });
     assert.equal(failures[0]?.evidence.child?.signal, 'SIGABRT');
     if (hasStacks) assert.match(failures[0]?.evidence.stacks ?? '', /abort/);
     assert.equal(failures[0]?.kind?.id, hasStacks ? 'aborted' : undefined);
+  });
+
+  test('one after another takes none of the time of the run, however long the debugger needs', {
+    skip: !hasStacks && 'gdb is missing',
+  }, async () => {
+    const bin = join(dir, 'slow-debugger');
+    mkdirSync(bin);
+    const path = process.env.PATH ?? '';
+    const slow = `#!/bin/sh\n[ "$1" = --version ] || sleep 3\nPATH=$REAL_PATH exec gdb "$@"\n`;
+    writeFileSync(join(bin, 'gdb'), slow, { mode: 0o755 });
+    const program = `for signal in ABRT SEGV BUS; do sh -c "kill -$signal \\$\\$"; done; exit 1`;
+    const command = ['run', '-n', '1', '--timeout', '4s', '--', 'sh', '-c', program];
+    const env = { PATH: `${bin}:${path}`, REAL_PATH: path };
+    const { output } = await runCli(command, { cwd: dir, env });
+    assert.match(output, /1 of 1 .*exit code 1/, output);
   });
 
   test('is not confused with that of the main process', async () => {

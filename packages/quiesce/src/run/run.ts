@@ -172,8 +172,8 @@ export interface Evidence {
 
 const HALF_OUTPUT_BYTES = 32 * 1024;
 const GROUP_GRACE_MS = 100;
-/** The same for processes that end by themselves. Python's helper may first have to start. */
-const ENDING_GRACE_MS = 2_000;
+/** The same for processes that end by themselves. Python's helper may first have to start, on a busy machine, too. */
+const ENDING_GRACE_MS = 30_000;
 const DRAIN_MS = 1_000;
 const MOST_WITNESSED = 1_000;
 const MOST_CHILD_CRASHES = 20;
@@ -238,8 +238,13 @@ export async function runOnce(spec: RunSpec, run: number, options: RunOnceOption
   if (signal?.aborted) kill();
   try {
     const crashes: Crash[] = [];
+    const looks = new Looks();
     const output = collect(group, spec, {
-      crash: (report, at) => crashes.push(lookAt(report, at, group, options)),
+      crash: (report, at) => {
+        const crash = lookAt(report, at, group, options);
+        crashes.push(crash);
+        looks.during(crash.seen);
+      },
       exiting: (pid) => {
         if (recorder !== undefined && isMember(group, pid)) recorder.exiting(pid);
       },
@@ -253,10 +258,13 @@ export async function runOnce(spec: RunSpec, run: number, options: RunOnceOption
       // no CPU time.
       hung = await Promise.race([ended.then(() => false), delay(AFTER_STOP_MS, true)]);
     }
-    if (hung && crashes.length > 0) {
-      // The process may be in time, and only wait for the debugger.
+    while (hung && crashes.length > 0) {
+      // The process may be in time, and only wait for the debugger. More crashes may follow.
       await Promise.all(crashes.map(({ seen }) => seen));
-      hung = await Promise.race([ended.then(() => false), delay(AFTER_CRASH_MS, true)]);
+      const end = startedAt + spec.timeoutMs + looks.ms + AFTER_CRASH_MS;
+      const rest = end - performance.now();
+      if (rest <= 0) break;
+      hung = await Promise.race([ended.then(() => false), delay(rest, true)]);
     }
     let stacks: Stacks | null = null;
     // Node's inspector writes to stderr when the hung process is asked. A test runner copies that to its own stdout.
@@ -462,6 +470,25 @@ const RAISES_ITS_OWN = /^(?:<signal handler called>|(?:__GI_)?abort)$/;
 const ofChild = ({ report: { signal, thread }, command = '' }: Crash): ChildCrash => ({
   ...{ signal, thread, command },
 });
+
+/** How long processes of a run were stopped for the debugger. That time isn't theirs. */
+class Looks {
+  #passed = 0;
+  #under = 0;
+  #since = 0;
+
+  during(look: Promise<unknown>): void {
+    if (this.#under++ === 0) this.#since = performance.now();
+    const over = (): void => {
+      if (--this.#under === 0) this.#passed += performance.now() - this.#since;
+    };
+    look.then(over, over);
+  }
+
+  get ms(): number {
+    return this.#passed + (this.#under > 0 ? performance.now() - this.#since : 0);
+  }
+}
 
 /** The process that hangs, if the main process waits for it. A main process that dies, but doesn't end, explains itself. */
 function hungChild(stacks: Stacks | null): ExplainingChild | null {
