@@ -49,7 +49,7 @@ const pidsOf = (marker: string): string[] =>
 const alive = (marker: string): number => pidsOf(marker).length;
 
 async function assertGone(marker: string): Promise<void> {
-  for (let i = 0; alive(marker) > 0 && i < 100; i++) await sleep(10);
+  for (let i = 0; alive(marker) > 0 && i < 2_000; i++) await sleep(10);
   assert.equal(alive(marker), 0, `processes with ${marker} are left`);
 }
 
