@@ -294,6 +294,11 @@ export function isLeaseThere(error: unknown): boolean {
   return isServerError(error, 'etcdserver: lease already exists');
 }
 
+/** Whether a request that only the leader takes went to another member. */
+export function isNotLeader(error: unknown): boolean {
+  return isServerError(error, 'etcdserver: not leader');
+}
+
 /** Whether a token was requested while the server has authentication off. */
 export function isAuthOff(error: unknown): boolean {
   return isServerError(error, 'etcdserver: authentication is not enabled');

@@ -32,8 +32,10 @@ import {
   StatusCode,
   UnavailableError,
 } from '../src/index.js';
+import { MemberListResponse, StatusResponse } from '../src/rpc/generated/etcdserverpb/rpc.js';
 import { overEachTransport, withClient, withServer } from './support/clients.js';
 import { program } from './support/program.js';
+import { startScriptedServer } from './support/scripted-server.js';
 import { temporaryDirectory } from './support/temporary-directory.js';
 
 overEachTransport('maintenance service', (connect) => {
@@ -356,5 +358,41 @@ overEachTransport('maintenance service', (connect) => {
       etcd.maintenance.moveLeader('1' as never),
       /transfereeId is '1'; .*write 1n or BigInt/,
     );
+  });
+
+  test('moveLeader looks for the leader again where the one that it found leads no more', async () => {
+    const empty = Buffer.alloc(0);
+    const status = { ...StatusResponse.decode(empty), leader: 1n };
+    let asked = 0;
+    await using scripted = await startScriptedServer({
+      unary: {
+        '/etcdserverpb.Maintenance/Status': (_call, answer) =>
+          answer(null, Buffer.from(StatusResponse.encode(status).finish())),
+        '/etcdserverpb.Cluster/MemberList': (_call, answer) => {
+          const member = {
+            ID: 1n,
+            name: '',
+            peerURLs: [],
+            clientURLs: [scripted.endpoint],
+            isLearner: false,
+          };
+          const list = { header: undefined, members: [member] };
+          answer(null, Buffer.from(MemberListResponse.encode(list).finish()));
+        },
+        '/etcdserverpb.Maintenance/MoveLeader': (_call, answer) => {
+          asked += 1;
+          const details = 'etcdserver: not leader';
+          if (asked < 3) answer({ code: StatusCode.FAILED_PRECONDITION, details });
+          else answer(null, empty);
+        },
+      },
+    });
+    await using client = await connect(scripted.endpoint);
+    await client.maintenance.moveLeader(2n);
+    assert.equal(asked, 3);
+    asked = Number.NEGATIVE_INFINITY;
+    await assert.rejects(client.maintenance.moveLeader(2n, { timeoutMs: 300 }), {
+      code: StatusCode.FAILED_PRECONDITION,
+    });
   });
 });

@@ -12,11 +12,13 @@ import {
   type StatusResponse,
 } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type CallControl, callControl, describeCall, type Rpc } from '../rpc/rpc.js';
+import { isNotLeader } from '../server-errors.js';
 import { type Int64, int64, optionalInt64, toUint64, uint64 } from '../util/int64.js';
 import { checkArgument, type Kind, kind, oneOf } from '../util/kinds.js';
 import { guardMethods } from '../util/methods.js';
 import { Description } from '../util/options.js';
 import { monotonicMs } from '../util/timers.js';
+import { pause } from '../util/wait.js';
 import {
   checkFile,
   Snapshot,
@@ -90,6 +92,9 @@ export interface HashKVResult {
    */
   readonly compactRevision: bigint;
 }
+
+/** How soon {@link Maintenance.moveLeader} looks for the leader again, in ms. */
+const LEADER_MS = 50;
 
 /**
  * Maintenance of members: etcd's service `Maintenance`, available as `maintenance` of a client. Calls for one member
@@ -237,8 +242,9 @@ export class Maintenance {
   }
 
   /**
-   * Makes another member the leader. The request goes to the present leader, at the client URL that it advertises.
-   * Resolves once the other member leads. etcd: `Maintenance.MoveLeader`.
+   * Makes another member the leader. The request goes to the present leader, at the client URL that it advertises; if
+   * that leads no more when the request comes, to its successor. Resolves once the other member leads. etcd:
+   * `Maintenance.MoveLeader`.
    *
    * @param transfereeId id of the member to lead: see `memberId` of {@link status} and `cluster.memberList()`.
    * @throws UnavailableError when there is no leader.
@@ -247,10 +253,17 @@ export class Maintenance {
     callControl.check(options);
     const targetID = toUint64('transfereeId', transfereeId);
     const deadline = monotonicMs() + this.#rpc.timeoutOf(options);
-    const endpoint = await this.#leaderEndpoint(options);
     const request = () => ({ targetID });
-    const timeoutMs = Math.max(1, deadline - monotonicMs());
-    return this.#rpc.at(endpoint).call(calls.moveLeader, request, { ...options, timeoutMs });
+    for (;;) {
+      const endpoint = await this.#leaderEndpoint(options);
+      const timeoutMs = Math.max(1, deadline - monotonicMs());
+      try {
+        return await this.#rpc.at(endpoint).call(calls.moveLeader, request, { ...options, timeoutMs });
+      } catch (error) {
+        if (!isNotLeader(error) || monotonicMs() + LEADER_MS >= deadline) throw error;
+        await pause(LEADER_MS, options.signal);
+      }
+    }
   }
 
   /**
