@@ -102,6 +102,13 @@ export const waitedForCpuMs = (pid: number): number =>
     .map((tid) => Number(/^\d+ (\d+)/.exec(readProc(`/proc/${pid}/task/${tid}/schedstat`))?.[1] ?? 0) / 1e6)
     .reduce((sum, ms) => sum + ms, 0);
 
+/**
+ * For how long some process of the machine, whichever, has had to wait for a CPU so far, in ms. Linux only; 0 elsewhere,
+ * and where the kernel doesn't tell.
+ */
+export const cpuPressureMs = (): number =>
+  Number(/^some .*total=(\d+)/m.exec(readProc('/proc/pressure/cpu'))?.[1] ?? 0) / 1e3;
+
 /** The process that started it, or took it over; 0 if that is unknown. */
 export const parentOf = (pid: number): number =>
   Number(/^\d+ \(.*\) \S (\d+) /s.exec(readProc(`/proc/${pid}/stat`))?.[1] ?? 0);

@@ -20,8 +20,8 @@ export function startTimer(ms: number): Timer {
   return { passed, stop: () => clearTimeout(timeout) };
 }
 
-/** How many times as long as its bound `within` lasts at most, while other processes have the CPUs. */
-const LONGEST = 20;
+/** How many times as long as its bound {@link within} lasts at most, while other processes have the CPUs. */
+const LONGEST = 10;
 
 /**
  * Does work with a signal that aborts once a time has passed, or when another signal aborts. `AbortSignal.any` isn't

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { messageOf } from '../../errors.js';
 import { hostOf } from '../../hosts.js';
 import { linkOfProc, listProc, readProc } from '../../process/proc.js';
-import { catches, waitedForCpuMs } from '../../process/processes.js';
+import { catches, cpuPressureMs, waitedForCpuMs } from '../../process/processes.js';
 import { within } from '../../process/timer.js';
 import type { InterpretedFrame } from '../stack-trace.js';
 import { type Inspected, inspected, withInspector } from './inspector.js';
@@ -99,12 +99,16 @@ async function ask(hung: Hung): Promise<NodeState | Unknown> {
   const { pid, signal } = hung;
   if (!catches(pid, 'SIGUSR1'))
     return { problem: 'it does not take SIGUSR1, which would start the inspector' };
-  const until = performance.now() + TAKEN_MS;
+  // On a busy machine, whoever has it may have to wait for a CPU.
+  return within(TAKEN_MS, signal, (limit) => askUntil(hung, limit), cpuPressureMs);
+}
+
+async function askUntil(hung: Hung, limit: AbortSignal): Promise<NodeState | Unknown> {
   for (;;) {
-    while (isTaken(pid) && performance.now() < until && !signal?.aborted) await delay(POLL_MS);
+    while (isTaken(hung.pid) && !limit.aborted) await delay(POLL_MS);
     const state = await askOnce(hung);
     // A Node that can't have the port gives up at once. It tries again at the next SIGUSR1.
-    if (state !== TAKEN || performance.now() >= until || signal?.aborted) return state;
+    if (state !== TAKEN || limit.aborted) return state;
   }
 }
 
