@@ -127,9 +127,9 @@ overEachTransport('beside clientv3', (connect) => {
     await using session = await uncertainSession();
     for (let round = 0; round < 3; round++) {
       const barrier = new DoubleBarrier(session, 'b', 2);
-      const [, entered] = await Promise.all([barrier.enter({ timeoutMs: 20_000 }), peer.do('enter b 2')]);
+      const [, entered] = await Promise.all([barrier.enter({ timeoutMs: 60_000 }), peer.do('enter b 2')]);
       assert.equal(entered, 'ok');
-      const [, left] = await Promise.all([barrier.leave({ timeoutMs: 20_000 }), peer.do('leave b')]);
+      const [, left] = await Promise.all([barrier.leave({ timeoutMs: 60_000 }), peer.do('leave b')]);
       assert.equal(left, 'ok');
       assert.equal(await count('b/waiters'), 0);
       assert.equal(await etcd.get('b/ready'), undefined);

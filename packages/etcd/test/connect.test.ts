@@ -365,7 +365,7 @@ overEachTransport('calls', (connect) => {
   test('to a frozen server end at their deadline, and are answered again once it goes on', async () => {
     await using frozen = await startEtcd();
     await using client = await connect({ endpoints: frozen.endpoint, timeoutMs: 300 });
-    await client.put('frozen', 'before', { timeoutMs: 10_000 });
+    await client.put('frozen', 'before', { timeoutMs: 60_000 });
     frozen.pause();
     await assert.rejects(client.get('frozen'), (error) => {
       assert.ok(error instanceof DeadlineExceededError, String(error));
@@ -377,7 +377,7 @@ overEachTransport('calls', (connect) => {
     setTimeout(() => abort.abort(reason), 50);
     await assert.rejects(waiting, (error) => error === reason);
     frozen.resume();
-    assert.equal((await client.get('frozen', { timeoutMs: 10_000 }))?.text(), 'before');
+    assert.equal((await client.get('frozen', { timeoutMs: 60_000 }))?.text(), 'before');
   });
 
   test('whose retry meets the deadline fail with the whole of their time, and with what failed before', async () => {
@@ -385,13 +385,13 @@ overEachTransport('calls', (connect) => {
     await using client = await connect(`http://127.0.0.1:${proxy.port}`);
     await client.get('a');
     proxy.pause();
-    const reading = client.get('a', { timeoutMs: 500 });
+    const reading = client.get('a', { timeoutMs: 3_000 });
     // It is on its way, then its connection breaks, and the next one is never answered.
     setTimeout(() => proxy.cut(), 100);
     await assert.rejects(reading, (error) => {
       assert.ok(error instanceof DeadlineExceededError, String(error));
       assert.ok(error.cause instanceof UnavailableError, String(error.cause));
-      return oneLine(error, /no answer within 500 ms, in \d+ attempts; .* UNAVAILABLE: /);
+      return oneLine(error, /no answer within 3000 ms, in \d+ attempts; .* UNAVAILABLE: /);
     });
   });
 

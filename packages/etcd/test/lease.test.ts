@@ -21,12 +21,13 @@ import {
 } from '../src/index.js';
 import { overEachTransport, shortElections, withEtcd, withServer } from './support/clients.js';
 import { aborted, eventually } from './support/eventually.js';
+import { OwnTime } from './support/own-time.js';
 import { program } from './support/program.js';
 
 const texts = (keys: readonly Uint8Array[]): string[] => keys.map((key) => Buffer.from(key).toString());
 
-async function lostReason(keepAlive: LeaseKeepAlive, boundMs?: number): Promise<LeaseLostError> {
-  const reason = await aborted(keepAlive.lost, boundMs);
+async function lostReason(keepAlive: LeaseKeepAlive): Promise<LeaseLostError> {
+  const reason = await aborted(keepAlive.lost);
   assert.ok(reason instanceof LeaseLostError, String(reason));
   assert.equal(reason.leaseId, keepAlive.leaseId);
   assert.equal(keepAlive.remainingMs, 0);
@@ -178,20 +179,21 @@ overEachTransport('leases', (connectHere) => {
 
   describe('keepAlive', { concurrency: true }, () => {
     test('keeps a lease beyond its TTL, and renews it at each third of the TTL', async () => {
-      const { id } = await etcd.lease.grant(1);
+      const { id } = await etcd.lease.grant(3);
       await etcd.put('kept', '', { lease: id });
       using keepAlive = await etcd.lease.keepAlive(id);
-      assert.equal(keepAlive.ttlSeconds, 1);
+      assert.equal(keepAlive.ttlSeconds, 3);
       const start = performance.now();
       let renewals = 0;
       for await (const renewal of keepAlive) {
-        assert.deepEqual(renewal, { leaseId: id, ttlSeconds: 1 });
-        assert.ok(keepAlive.remainingMs > 0 && keepAlive.remainingMs <= 1000);
+        assert.deepEqual(renewal, { leaseId: id, ttlSeconds: 3 });
+        assert.ok(keepAlive.remainingMs > 0 && keepAlive.remainingMs <= 3000);
         renewals += 1;
-        if (performance.now() - start > 1500) break;
+        if (performance.now() - start > 3500) break;
       }
-      // One each 0.23 to 0.33 s, as each is up to 0.1 s early.
-      assert.ok(renewals >= 3 && renewals <= 8, String(renewals));
+      // One each 0.75 to 1 s, as each is up to a twelfth of the TTL early; on a busy machine they are later.
+      const most = (performance.now() - start) / 750 + 1;
+      assert.ok(renewals >= 2 && renewals <= most, `${renewals}, at most ${most}`);
       assert.ok((await etcd.get('kept')) !== undefined);
       assert.equal(keepAlive.lost.aborted, false);
     });
@@ -225,11 +227,11 @@ overEachTransport('leases', (connectHere) => {
     });
 
     test('of one lease twice: each is stopped by itself', async () => {
-      const { id } = await etcd.lease.grant(1);
+      const { id } = await etcd.lease.grant(3);
       const one = await etcd.lease.keepAlive(id);
       using two = await etcd.lease.keepAlive(id);
       one.stop();
-      await sleep(1500);
+      await sleep(3500);
       assert.equal(two.lost.aborted, false);
       assert.ok((await etcd.lease.timeToLive(id)) !== undefined);
     });
@@ -254,10 +256,11 @@ overEachTransport('leases', (connectHere) => {
 
     test('tells when another client revokes it, with the next renewal', async () => {
       await using other = await connectHere(server.endpoint);
-      const { id } = await etcd.lease.grant(2);
+      const { id } = await etcd.lease.grant(6);
       const keepAlive = await etcd.lease.keepAlive(id);
       await other.lease.revoke(id);
-      const reason = await lostReason(keepAlive, 1900);
+      // Not only when its time is over.
+      const reason = await lostReason(keepAlive);
       assert.equal(reason.why, 'revoked');
       assert.doesNotMatch(reason.message, /this program/);
       assert.ok(!reason.sent && !reason.mayBeApplied);
@@ -273,7 +276,7 @@ overEachTransport('leases', (connectHere) => {
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1500);
       await new Promise(setImmediate);
       await new Promise(setImmediate);
-      assert.equal((await lostReason(keepAlive, 100)).why, 'expired');
+      assert.equal((await lostReason(keepAlive)).why, 'expired');
     });
 
     test('1,000 leases share one stream and one timer', async () => {
@@ -295,7 +298,6 @@ overEachTransport('leases', (connectHere) => {
       assert.equal(ids.filter((id) => listed.has(id)).length, 1000);
       assert.equal(proxy.accepted, 1);
       for (const keepAlive of keepAlives) keepAlive.stop();
-      await Promise.all(ids.map((id) => client.lease.revoke(id)));
     });
   });
 });
@@ -333,9 +335,9 @@ overEachTransport('keepalives and failures', (connectHere) => {
   }
 
   test('a connection that is cut again and again loses no lease', async () => {
-    await using kept = await keepOne(1);
+    await using kept = await keepOne(3);
     const start = performance.now();
-    while (performance.now() - start < 2200) {
+    while (performance.now() - start < 4500) {
       kept.proxy.cut();
       await sleep(250);
     }
@@ -348,12 +350,13 @@ overEachTransport('keepalives and failures', (connectHere) => {
     await using kept = await keepOne(1);
     kept.proxy.pause();
     const start = performance.now();
+    using time = new OwnTime();
     const atMost = kept.keepAlive.remainingMs;
     const reason = await lostReason(kept.keepAlive);
     const took = performance.now() - start;
     assert.equal(reason.why, 'expired');
     assert.ok(reason.cause instanceof EtcdError);
-    assert.ok(took >= atMost - 150 && took <= atMost + 1000, `${took} ms, ${atMost} ms were left`);
+    assert.ok(took >= atMost - 150 && time.ms <= atMost + 1000, `${took} ms, ${atMost} ms were left`);
     // Not before: the renewal that the proxy holds back would come through.
     await using direct = await connectHere(server.endpoint);
     await eventually('it expires', async () => (await direct.lease.timeToLive(kept.id)) === undefined);
@@ -370,11 +373,11 @@ overEachTransport('keepalives and failures', (connectHere) => {
   });
 
   test('a server that is frozen for less than the TTL loses no lease, for longer it does', async () => {
-    await using kept = await keepOne(1);
+    await using kept = await keepOne(3);
     server.pause();
-    await sleep(300);
+    await sleep(900);
     server.resume();
-    await sleep(1300);
+    await sleep(3500);
     assert.equal(kept.keepAlive.lost.aborted, false);
     server.pause();
     try {
@@ -399,15 +402,15 @@ overEachTransport('keepalives and failures', (connectHere) => {
   });
 
   test('leases outlive a server that is killed and comes back', async () => {
-    await using kept = await keepOne(5);
-    const grown = await keepOne(5);
+    await using kept = await keepOne(15);
+    const grown = await keepOne(15);
     await grown.etcd.close();
     server.kill();
     await server.exited;
     await server.restart();
-    await sleep(1700);
+    const { remainingMs } = kept.keepAlive;
+    await eventually('it is renewed', () => kept.keepAlive.remainingMs > remainingMs);
     assert.equal(kept.keepAlive.lost.aborted, false);
-    assert.ok(kept.keepAlive.remainingMs > 3000, String(kept.keepAlive.remainingMs));
     assert.ok((await kept.etcd.get(`kept/${kept.id}`)) !== undefined);
     assert.equal((await lostReason(grown.keepAlive)).why, 'halted');
     await grown.proxy.close();
@@ -456,11 +459,11 @@ overEachTransport('a process with a keepalive running', (connectHere) => {
   const source = (body: string): string => `
     const { connect } = await import(${library});
     const etcd = await connect({ endpoints: '${server.endpoint}', transport: '${transport}' });
-    const { id } = await etcd.lease.grant(2);
+    const { id } = await etcd.lease.grant(10);
     await etcd.put('program/' + process.pid, '', { lease: id });
     const keepAlive = await etcd.lease.keepAlive(id);
     ${body}`;
-  const runProgram = (body: string, timeout = 20_000) =>
+  const runProgram = (body: string, timeout = 60_000) =>
     promisify(execFile)(process.execPath, [program(source(body))], { timeout });
 
   for (const [ending, body] of [

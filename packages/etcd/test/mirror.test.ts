@@ -252,12 +252,12 @@ overEachTransport('mirror', (connect) => {
     })();
     await eventually('it is synced', () => changes.at(-1)?.type === 'synced');
     const { revision } = await etcd.range(prefix(p));
-    assert.equal(await mirror.requestProgress({ timeoutMs: 5_000 }), revision);
+    assert.equal(await mirror.requestProgress({ timeoutMs: 60_000 }), revision);
     await using watch = etcd.watch(prefix(p), { startRevision: revision + 1n, ownStream: true });
     await watch.ready;
-    assert.equal(await watch.requestProgress({ timeoutMs: 5_000 }), revision);
+    assert.equal(await watch.requestProgress({ timeoutMs: 60_000 }), revision);
     const put = await direct.put(`${p}a`, '1');
-    assert.equal(await watch.requestProgress({ timeoutMs: 5_000 }), put.revision);
+    assert.equal(await watch.requestProgress({ timeoutMs: 60_000 }), put.revision);
     mirror.close();
     await following;
   });

@@ -59,9 +59,9 @@ overEachTransport('recipes', (connect) => {
   // What the guide says of such names, so that it is true; it can't be otherwise beside clientv3.
   test('names below one another: a queue, a lock and an election take the keys of those below', async () => {
     await new Queue(etcd, 'jobs/low').enqueue('of jobs/low');
-    assert.equal((await new Queue(etcd, 'jobs').dequeue({ timeoutMs: 5_000 })).text(), 'of jobs/low');
+    assert.equal((await new Queue(etcd, 'jobs').dequeue({ timeoutMs: 60_000 })).text(), 'of jobs/low');
     await new PriorityQueue(etcd, 'urgent/low').enqueue('of urgent/low', 1);
-    const item = await new PriorityQueue(etcd, 'urgent').dequeue({ timeoutMs: 5_000 });
+    const item = await new PriorityQueue(etcd, 'urgent').dequeue({ timeoutMs: 60_000 });
     assert.equal(item.text(), 'of urgent/low');
     await using one = await Session.create(etcd);
     await using two = await Session.create(etcd);

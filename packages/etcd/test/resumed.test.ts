@@ -160,7 +160,7 @@ overEachTransport('resumed', (connect) => {
     await using one = await Session.create(etcd);
     await using two = await Session.create(etcd);
     const held = await new Mutex(one, 'waiting').lock();
-    const first = new Mutex(one, 'waiting').lock({ timeoutMs: 20_000 });
+    const first = new Mutex(one, 'waiting').lock({ timeoutMs: 60_000 });
     const failed = assert.rejects(first, isResumed);
     await eventually('it waits', async () => (await keys('waiting')) === 2);
     const { kvs } = await etcd.range(prefix('waiting/'), { sortBy: 'createRevision' });
@@ -305,7 +305,7 @@ overEachTransport('resumed', (connect) => {
   test('a holder who is frozen beyond its lease finds it lost, and what is resumed stays', async () => {
     await using proxy = await startTcpProxy(server);
     await using far = await connect(`http://127.0.0.1:${proxy.port}`);
-    const one = await Session.create(far, { ttlSeconds: 1 });
+    const one = await Session.create(far, { ttlSeconds: 3 });
     await using two = await Session.create(etcd);
     const first = await new Mutex(one, 'frozen').lock();
     proxy.pause();

@@ -48,10 +48,9 @@ overEachTransport('sessions', (connect) => {
   });
 
   test('hold their lease beyond its TTL, and revoke it when closed', async () => {
-    const session = await Session.create(etcd, { ttlSeconds: 1 });
+    const session = await Session.create(etcd, { ttlSeconds: 3 });
     await etcd.put('session/key', '', { lease: session.leaseId });
-    const start = performance.now();
-    await eventually('2 s go by', () => performance.now() - start > 2000);
+    await delay(4000);
     assert.ok((await etcd.get('session/key')) !== undefined);
     await session.close();
     await session.close();
@@ -61,7 +60,7 @@ overEachTransport('sessions', (connect) => {
   });
 
   test('leave their keys until the TTL has passed when orphaned', async () => {
-    const session = await Session.create(etcd, { ttlSeconds: 1 });
+    const session = await Session.create(etcd, { ttlSeconds: 3 });
     await etcd.put('session/orphan', '', { lease: session.leaseId });
     session.orphan();
     assert.equal(why(session.signal.reason), 'closed');
@@ -87,7 +86,7 @@ overEachTransport('sessions', (connect) => {
 
   test('report their loss: client closed; to close them then fails, as their keys stay', async () => {
     const client = await connect(server.endpoint);
-    const session = await Session.create(client, { ttlSeconds: 1 });
+    const session = await Session.create(client, { ttlSeconds: 10 });
     const lock = await new Mutex(session, 'session/mutex').lock();
     await client.close();
     assert.equal(why(session.signal.reason), 'halted');
@@ -98,7 +97,7 @@ overEachTransport('sessions', (connect) => {
 
   test('outlive the signal that they were made with', async () => {
     const control = new AbortController();
-    await using session = await Session.create(etcd, { ttlSeconds: 1, signal: control.signal });
+    await using session = await Session.create(etcd, { ttlSeconds: 10, signal: control.signal });
     control.abort();
     assert.equal(session.signal.aborted, false);
     await assert.rejects(Session.create(etcd, { signal: control.signal }), { name: 'AbortError' });

@@ -122,22 +122,22 @@ overEachTransport('auth tokens', (connect) => {
 
   test('are waited for as long as the call has time, longer than one request for them', async () => {
     await using proxy = await startTcpProxy(server);
-    await using etcd = await connect({ endpoints: `127.0.0.1:${proxy.port}`, auth: root, timeoutMs: 300 });
-    await etcd.put('k', '1');
+    await using etcd = await connect({ endpoints: `127.0.0.1:${proxy.port}`, auth: root, timeoutMs: 1_000 });
+    await etcd.put('k', '1', { timeoutMs: 60_000 });
     await delay(TTL_SECONDS * 1_000 + 1_500);
     const hold = (message: unknown): void => {
       if ((message as CallTrace).method.endsWith('/Authenticate')) proxy.pause();
     };
     subscribe(channelNames.callStart, hold);
     const fetched = countCalls('/Authenticate', async () => {
-      const put = etcd.put('k', '2', { timeoutMs: 20_000 });
-      await delay(1_000);
+      const put = etcd.put('k', '2', { timeoutMs: 60_000 });
+      await delay(2_500);
       unsubscribe(channelNames.callStart, hold);
       proxy.resume();
       await put;
     });
     assert.ok((await fetched) > 1);
-    assert.equal((await etcd.get('k', { timeoutMs: 5_000 }))?.text(), '2');
+    assert.equal((await etcd.get('k', { timeoutMs: 60_000 }))?.text(), '2');
   });
 
   test('are sent with streams, also with one that is made after the first token has expired', async () => {
