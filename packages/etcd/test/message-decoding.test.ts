@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { BinaryWriter } from '@bufbuild/protobuf/wire';
 import { type Random, randomFrom } from '@quiesce/test-services';
-import { RangeResponse, WatchResponse } from '../src/rpc/generated/etcdserverpb/rpc.js';
+import { PutResponse, RangeResponse, WatchResponse } from '../src/rpc/generated/etcdserverpb/rpc.js';
 import { Event as GeneratedEvent, KeyValue as GeneratedKeyValue } from '../src/rpc/generated/mvccpb/kv.js';
+import { PutInOrder, RangeInOrder } from '../src/rpc/messages/in-order.js';
 import { KeyValue as PublicKeyValue } from '../src/rpc/messages/key-value.js';
 import { MessageReader, toBigInt } from '../src/rpc/messages/message-reader.js';
 import { Event, KeyValue } from '../src/rpc/messages/mvccpb.js';
@@ -79,6 +80,36 @@ function randomEvent(random: Random, writer: BinaryWriter): void {
   writeFields(random, writer, (nested) => randomKeyValue(random, nested));
 }
 
+/** The answer to a range or a put: as etcd writes it, or of random fields. */
+function randomAnswer(random: Random, writer: BinaryWriter): void {
+  if (random(4) === 0) {
+    writeFields(random, writer, (nested) => randomKeyValue(random, nested));
+    return;
+  }
+  // Mostly of two members, as answers come.
+  const id = random(10) === 0 ? randomInt64(random) : BigInt(1 + random(2)) << 62n;
+  const header = {
+    clusterId: BigInt.asUintN(64, id),
+    memberId: BigInt.asUintN(64, random(20) === 0 ? 0n : id + 1n),
+    revision: random(8) === 0 ? randomInt64(random) : BigInt(random(2 ** 21)),
+    raftTerm: BigInt(random(10) === 0 ? random(2 ** 20) : random(10)),
+  };
+  const kv = new PublicKeyValue(
+    randomBytes(random, 80),
+    randomBytes(random, 200),
+    BigInt(random(2 ** 21)),
+    BigInt(random(2 ** 21)),
+    BigInt(random(300)),
+    random(3) === 0 ? randomInt64(random) : 0n,
+  );
+  const kvs = Array.from({ length: random(3) }, () => kv);
+  if (random(3) === 0) PutResponse.encode({ header, prevKv: kvs[0] }, writer);
+  else {
+    const count = random(5) === 0 ? randomInt64(random) : BigInt(random(4));
+    RangeResponse.encode({ header, kvs, more: random(2) === 0, count }, writer);
+  }
+}
+
 /** As it is, cut off, or with a byte changed. */
 function damage(random: Random, message: Uint8Array): Uint8Array {
   if (message.length === 0) return message;
@@ -130,6 +161,8 @@ describe('decoding of keys and events', () => {
   for (const { name, write, ours, generated } of [
     { name: 'KeyValue', write: randomKeyValue, ours: KeyValue, generated: GeneratedKeyValue },
     { name: 'Event', write: randomEvent, ours: Event, generated: GeneratedEvent },
+    { name: 'RangeResponse', write: randomAnswer, ours: RangeInOrder, generated: RangeResponse },
+    { name: 'PutResponse', write: randomAnswer, ours: PutInOrder, generated: PutResponse },
   ]) {
     it(`${name}: as the generated code does it, for 20,000 messages, whole and damaged`, () => {
       let failures = 0;
@@ -193,6 +226,30 @@ describe('decoding of keys and events', () => {
     const half = decode(new Uint8Array(5_000), new Uint8Array(5_000));
     assert.deepEqual([half.key.buffer.byteLength, half.value.buffer.byteLength], [5_000, 5_000]);
   });
+});
+
+it('answers that etcd writes are read without the generated code', () => {
+  const header = { clusterId: 1n << 63n, memberId: (1n << 64n) - 1n, revision: 1n << 40n, raftTerm: 127n };
+  const kv = { key: Buffer.from('k'), value: new Uint8Array(300), lease: 1n << 62n, version: 1000n };
+  const kvs = [
+    GeneratedKeyValue.fromPartial(kv),
+    GeneratedKeyValue.fromPartial({ key: kv.key, modRevision: 9n }),
+  ];
+  const answers = [
+    { type: RangeResponse, ours: RangeInOrder, message: { header, kvs, more: true, count: 300n } },
+    { type: RangeResponse, ours: RangeInOrder, message: { header, kvs: [], more: false, count: 0n } },
+    { type: PutResponse, ours: PutInOrder, message: { header, prevKv: undefined } },
+  ] as const;
+  for (const { type, ours, message } of answers) {
+    const reader = new MessageReader(type.encode(message as never).finish());
+    const { decode } = type;
+    type.decode = () => assert.fail('decoded by the generated code');
+    try {
+      assert.deepEqual(structuredClone(ours.decode(reader)), structuredClone(message));
+    } finally {
+      type.decode = decode;
+    }
+  }
 });
 
 describe('the bigints of numbers', () => {

@@ -16,8 +16,10 @@ import {
   type RangeResponse,
   type ResponseHeader as ResponseHeaderMessage,
 } from '../rpc/generated/etcdserverpb/rpc.js';
+import { PutInOrder, RangeInOrder } from '../rpc/messages/in-order.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { EntryMaker } from '../rpc/messages/message-reader.js';
+import { PlainPut, PlainRange } from '../rpc/messages/plain-request.js';
 import { type EncodedKeyValues, RangeMessage } from '../rpc/messages/range-response.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { type Int64, int64, optionalInt64, toInt64 } from '../util/int64.js';
@@ -431,7 +433,12 @@ export function rangeResult<Entry>(message: RangeMessage, maker: EntryMaker<Entr
  * KV.Range, for many keys.
  * @internal
  */
-export const rangeMethod = { ...KVService.range, response: RangeMessage };
+export const rangeMethod = { ...KVService.range, request: PlainRange, response: RangeMessage };
+
+/** KV.Range, for one key. */
+const getMethod = { ...KVService.range, request: PlainRange, response: RangeInOrder };
+
+const putMethod = { ...KVService.put, request: PlainPut, response: PutInOrder };
 
 /** @internal */
 export function putResult<Entry>(
@@ -480,10 +487,10 @@ export interface KvCalls<Entry> {
 /** @internal */
 export function kvCalls<Entry>(maker: EntryMaker<Entry>): KvCalls<Entry> {
   return {
-    get: idempotentCall(KVService.range, ({ kvs: [kv] }) => kv && maker.entry(kv), callOptions.get),
+    get: idempotentCall(getMethod, ({ kvs }) => kvs[0] && maker.entry(kvs[0]), callOptions.get),
     range: idempotentCall(rangeMethod, (response) => rangeResult(response, maker), callOptions.range),
     getPrefix: idempotentCall(rangeMethod, (response) => rangeResult(response, maker), callOptions.getPrefix),
-    put: writeCall(KVService.put, (response) => putResult(response, maker), callOptions.put),
+    put: writeCall(putMethod, (response) => putResult(response, maker), callOptions.put),
     deleteRange: writeCall(
       KVService.deleteRange,
       (response) => deleteResult(response, maker),

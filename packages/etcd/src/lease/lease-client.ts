@@ -1,7 +1,7 @@
 import { EtcdError, invalidArgument } from '../errors.js';
 import { answer, answerList } from '../json.js';
 import { knownHeader, type ResponseHeader } from '../kv/kv.js';
-import { type Call, idempotentCall, nothing, writeCall } from '../rpc/call.js';
+import { type Call, idempotentCall, none, nothing, writeCall } from '../rpc/call.js';
 import { LeaseService } from '../rpc/generated/etcdserverpb/methods.js';
 import type {
   LeaseGrantRequest,
@@ -75,8 +75,6 @@ const timeToLiveOptions = describeCall<TimeToLiveOptions>(
  * doesn't have it.
  */
 type ToKey = (key: Uint8Array) => Uint8Array | undefined;
-
-const none = {};
 
 /**
  * Leases: the keys attached to a lease are deleted when it is revoked or no longer renewed. `etcd.lease`; clientv3:

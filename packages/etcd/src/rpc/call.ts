@@ -1,13 +1,14 @@
-import type { BinaryReader, BinaryWriter } from '@bufbuild/protobuf/wire';
+import type { BinaryReader } from '@bufbuild/protobuf/wire';
+import type { Encoding } from './messages/encode-message.js';
 import { MessageReader } from './messages/message-reader.js';
-import { readable } from './messages/readable.js';
+import { unreadable } from './messages/readable.js';
 
 /** A method of an etcd service, as proto/protoc-gen-methods.mjs generates it. */
 interface Method<Kind extends string, Request, Response> {
   readonly kind: Kind;
   /** Full name, such as `/etcdserverpb.KV/Range`. */
   readonly path: string;
-  readonly request: { encode(message: Request, writer: BinaryWriter): BinaryWriter };
+  readonly request: Encoding<Request>;
   readonly response: { decode(message: BinaryReader): Response };
 }
 
@@ -20,6 +21,12 @@ export type StreamMethod<Request, Response> = Method<
   Request,
   Response
 >;
+
+/**
+ * The options of a call that was given none. They are not checked.
+ * @internal
+ */
+export const none = {};
 
 /** Checks the options of a call, and throws where they are wrong; their `Description` does that. */
 export interface OptionsCheck {
@@ -78,5 +85,9 @@ export function answerTo<Response>(
   { path, response }: UnaryMethod<never, Response>,
   message: Uint8Array,
 ): Response {
-  return readable(path, () => response.decode(new MessageReader(message)));
+  try {
+    return response.decode(new MessageReader(message));
+  } catch (cause) {
+    throw unreadable(path, cause);
+  }
 }

@@ -27,7 +27,7 @@ import {
 } from './attempts.js';
 import { type BackoffBounds, backoffMs } from './backoff.js';
 import type { Balancer, ConnectionEvent, Endpoint, EndpointStatus } from './balancer.js';
-import { answerTo, type Call, type OptionsCheck, type StreamMethod } from './call.js';
+import { answerTo, type Call, none, type OptionsCheck, type StreamMethod } from './call.js';
 import { type CallTrace, callEndChannel, callStartChannel, retryChannel } from './channels.js';
 import { noEndpoint, unreachable } from './connect-error.js';
 import { logWhereAsked } from './debug-log.js';
@@ -199,7 +199,7 @@ export class Rpc {
   ): Promise<Result> {
     try {
       const { method, options = callControl } = call;
-      options.check(control);
+      if (control !== none) options.check(control);
       const request = encodeMessage(method.request, message());
       if (request.length > this.#init.maxRequestBytes) throw this.#tooLarge(method.path, request.length);
       const timeoutMs = this.timeoutOf(control);

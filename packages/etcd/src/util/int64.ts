@@ -3,6 +3,12 @@ import { checkArgument, type Kind, shown } from './kinds.js';
 /** A 64-bit integer as an argument. A number must be a safe integer. Results are always bigint. */
 export type Int64 = bigint | number;
 
+/**
+ * The 0 of options that weren't given. V8 compares bigints that are one object without a look at them.
+ * @internal
+ */
+export const ZERO = 0n;
+
 const LARGEST = 2n ** 63n - 1n;
 
 /**
@@ -50,7 +56,7 @@ export function toInt64(name: string, value: Int64): bigint {
  * @internal
  */
 export function optionalInt64(value: Int64 | undefined): bigint {
-  return value === undefined ? 0n : BigInt(value);
+  return value === undefined ? ZERO : BigInt(value);
 }
 
 /**

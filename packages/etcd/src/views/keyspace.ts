@@ -21,6 +21,7 @@ import { type PageOptions, type RangePage, rangePages, rangePortions } from '../
 import { runStm, type Stm, type StmOptions, type StmResult } from '../kv/stm.js';
 import { type NoOtherFields, type Txn, type TxnResult, txnCall, txnRequest } from '../kv/txn.js';
 import type { LeaseKeeper } from '../lease/lease-keeper.js';
+import { none } from '../rpc/call.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { CallControl, Rpc } from '../rpc/rpc.js';
 import { ItemIterator } from '../util/item-iterator.js';
@@ -28,8 +29,6 @@ import { guardMethods } from '../util/methods.js';
 import type { WatchOptions } from '../watch/request.js';
 import type { Watch } from '../watch/watch.js';
 import type { WatchClient } from '../watch/watch-client.js';
-
-const none = {};
 
 /**
  * What a client shares with all of its views.

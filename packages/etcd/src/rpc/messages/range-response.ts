@@ -1,5 +1,6 @@
 import { KVService } from '../generated/etcdserverpb/methods.js';
 import { RangeResponse } from '../generated/etcdserverpb/rpc.js';
+import { RangeInOrder } from './in-order.js';
 import type { KeyValue as EtcdKeyValue } from './key-value.js';
 import { type EntryMaker, MessageReader } from './message-reader.js';
 import { inBytes, KeyValue } from './mvccpb.js';
@@ -23,7 +24,7 @@ export const RangeMessage = {
   decode(reader: MessageReader): RangeMessage {
     const { message } = reader;
     const kvs = mayStayEncoded(message) ? findKeys(message) : undefined;
-    if (kvs === undefined) return RangeResponse.decode(reader);
+    if (kvs === undefined) return RangeInOrder.decode(reader);
     const rest = Buffer.concat([message.subarray(0, kvs.first), message.subarray(kvs.end)]);
     return { ...RangeResponse.decode(new MessageReader(rest)), kvs: new EncodedKeyValues(message, kvs) };
   },

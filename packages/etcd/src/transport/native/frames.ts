@@ -19,9 +19,13 @@ const PREFIX_BYTES = 5;
 
 const INITIAL_BYTES = 64 * 1024;
 
+/** The longest name that the framing can hold, in bytes. */
+const LONGEST_NAME = 0xffff;
+
 /** Collects the commands of one turn of the event loop. */
 export class CommandBatch {
-  #buffer = Buffer.allocUnsafe(INITIAL_BYTES);
+  #buffer: Buffer = Buffer.allocUnsafeSlow(INITIAL_BYTES);
+  #view: DataView = new DataView(this.#buffer.buffer);
   #length = 0;
   #opened = 0;
   #givenBytes = 0;
@@ -58,7 +62,7 @@ export class CommandBatch {
     this.#length = 0;
     this.#opened = 0;
     this.#givenBytes = 0;
-    if (this.#buffer.length > 16 * INITIAL_BYTES) this.#buffer = Buffer.allocUnsafe(INITIAL_BYTES);
+    if (this.#buffer.length > 16 * INITIAL_BYTES) this.#use(Buffer.allocUnsafeSlow(INITIAL_BYTES));
   }
 
   /** A unary call; `timeoutMs` 0 means no deadline. Throws, and adds nothing, when the framing can't hold it. */
@@ -120,7 +124,24 @@ export class CommandBatch {
   ): void {
     const before = this.#length;
     try {
-      this.#writeOpen(op, id, timeoutMs, method, metadata, message);
+      const name = this.#methods.get(method) ?? this.#newMethod(method);
+      this.#reserve(13 + name.length);
+      const view = this.#view;
+      let at = this.#length;
+      view.setUint8(at, op);
+      view.setUint32(at + 1, id, true);
+      view.setUint32(at + 5, timeoutMs, true);
+      view.setUint16(at + 9, name.length, true);
+      this.#buffer.set(name, at + 11);
+      at += 11 + name.length;
+      if (metadata === undefined) {
+        view.setUint16(at, 0, true);
+        this.#length = at + 2;
+      } else {
+        this.#length = at;
+        this.#metadata(metadata);
+      }
+      this.#message(message);
     } catch (error) {
       // Half a frame would make the rest of the batch unreadable.
       this.#length = before;
@@ -129,27 +150,11 @@ export class CommandBatch {
     this.#opened += 1;
   }
 
-  #writeOpen(
-    op: number,
-    id: number,
-    timeoutMs: number,
-    method: string,
-    metadata: CallMetadata,
-    message: Uint8Array | undefined,
-  ): void {
-    let name = this.#methods.get(method);
-    if (name === undefined) {
-      name = Buffer.from(method);
-      this.#methods.set(method, name);
-    }
-    this.#reserve(13 + name.length);
-    this.#op(op, id);
-    this.#u32(timeoutMs);
-    this.#u16(name.length);
-    this.#copy(name);
-    if (metadata === undefined) this.#u16(0);
-    else this.#metadata(metadata);
-    this.#message(message);
+  #newMethod(method: string): Uint8Array {
+    const name = Buffer.from(method);
+    if (name.length > LONGEST_NAME) throw new RangeError(`the method's name has ${name.length} bytes`);
+    this.#methods.set(method, name);
+    return name;
   }
 
   #metadata(metadata: NonNullable<CallMetadata>): void {
@@ -177,11 +182,15 @@ export class CommandBatch {
       this.#givenBytes += message.length;
       this.#u32(BY_ITSELF);
     } else {
-      this.#reserve(4 + PREFIX_BYTES + message.length);
-      this.#u32(PREFIX_BYTES + message.length);
-      this.#buffer[this.#length++] = 0;
-      this.#length = this.#buffer.writeUInt32BE(message.length, this.#length);
-      this.#copy(message);
+      const { length } = message;
+      this.#reserve(4 + PREFIX_BYTES + length);
+      const view = this.#view;
+      const at = this.#length;
+      view.setUint32(at, PREFIX_BYTES + length, true);
+      view.setUint8(at + 4, 0);
+      view.setUint32(at + 5, length);
+      this.#buffer.set(message, at + 4 + PREFIX_BYTES);
+      this.#length = at + 4 + PREFIX_BYTES + length;
     }
   }
 
@@ -192,12 +201,14 @@ export class CommandBatch {
     this.#u32(id);
   }
 
+  /** Throws for a number that is too large. */
   #u16(value: number): void {
     this.#length = this.#buffer.writeUInt16LE(value, this.#length);
   }
 
   #u32(value: number): void {
-    this.#length = this.#buffer.writeUInt32LE(value, this.#length);
+    this.#view.setUint32(this.#length, value, true);
+    this.#length += 4;
   }
 
   #bytes(bytes: Uint8Array): void {
@@ -213,9 +224,14 @@ export class CommandBatch {
   #reserve(bytes: number): void {
     const needed = this.#length + bytes;
     if (needed <= this.#buffer.length) return;
-    const larger = Buffer.allocUnsafe(Math.max(needed + INITIAL_BYTES, 2 * this.#buffer.length));
+    const larger = Buffer.allocUnsafeSlow(Math.max(needed + INITIAL_BYTES, 2 * this.#buffer.length));
     larger.set(this.#buffer.subarray(0, this.#length));
-    this.#buffer = larger;
+    this.#use(larger);
+  }
+
+  #use(buffer: Buffer): void {
+    this.#buffer = buffer;
+    this.#view = new DataView(buffer.buffer);
   }
 }
 
@@ -246,6 +262,7 @@ export interface CompletionHandler {
  */
 export class CompletionBatch {
   readonly #frames: Buffer;
+  readonly #view: DataView;
   readonly #takeLong: (into: Uint8Array) => void;
   readonly #end: number;
   #at = 1;
@@ -255,6 +272,7 @@ export class CompletionBatch {
   /** @param takeLong fills a buffer with the next message that is not in the frames. */
   constructor(frames: Buffer, takeLong: (into: Uint8Array) => void) {
     this.#frames = frames;
+    this.#view = new DataView(frames.buffer, frames.byteOffset, frames.length);
     this.#takeLong = takeLong;
     this.#end = frames.length;
     this.isFollowed = frames[0] === 1;
@@ -268,23 +286,24 @@ export class CompletionBatch {
    * Reads at most this many frames, and returns how many it read. Throws for a frame that the addon can't have written.
    */
   read(most: number, handler: CompletionHandler): number {
+    const view = this.#view;
     let count = 0;
-    for (; count < most && !this.isRead; count++) this.#next(handler);
-    return count;
-  }
-
-  #next(handler: CompletionHandler): void {
-    const frames = this.#frames;
-    const op = frames[this.#at];
-    const id = frames.readUInt32LE(this.#at + 1);
-    this.#at += 5;
-    switch (op) {
-      case Completion.unaryOk: {
+    for (; count < most && this.#at < this.#end; count++) {
+      const op = view.getUint8(this.#at);
+      const id = view.getUint32(this.#at + 1, true);
+      this.#at += 5;
+      if (op === Completion.unaryOk) {
         const headers = this.#metadata();
         const trailers = this.#metadata();
         handler.unaryOk(id, headers, trailers, this.#message());
-        break;
-      }
+      } else this.#other(op, id, handler);
+    }
+    return count;
+  }
+
+  #other(op: number, id: number, handler: CompletionHandler): void {
+    const frames = this.#frames;
+    switch (op) {
       case Completion.headers:
         handler.headers(id, this.#metadata());
         break;
@@ -314,12 +333,12 @@ export class CompletionBatch {
 
   #message(): Uint8Array {
     const frames = this.#frames;
-    const length = frames.readUInt32LE(this.#at);
+    const length = this.#view.getUint32(this.#at, true);
     const start = this.#at + 4;
     if (length === BY_ITSELF) {
       this.#at = start + 4;
       // The buffer isn't read before it is filled.
-      const long = Buffer.allocUnsafeSlow(frames.readUInt32LE(start));
+      const long = Buffer.allocUnsafeSlow(this.#view.getUint32(start, true));
       this.#takeLong(long);
       return long;
     }
@@ -329,14 +348,17 @@ export class CompletionBatch {
 
   #text(): string {
     const start = this.#at + 4;
-    this.#skipTo(start + this.#frames.readUInt32LE(this.#at));
+    this.#skipTo(start + this.#view.getUint32(this.#at, true));
     return this.#frames.toString('utf8', start, this.#at);
   }
 
   #metadata(): Metadata {
-    const count = this.#frames.readUInt16LE(this.#at);
+    const count = this.#view.getUint16(this.#at, true);
     this.#at += 2;
-    if (count === 0) return noMetadata;
+    return count === 0 ? noMetadata : this.#fields(count);
+  }
+
+  #fields(count: number): Metadata {
     const read: Record<string, string[]> = Object.create(null);
     for (let i = 0; i < count; i++) {
       const name = this.#text();
