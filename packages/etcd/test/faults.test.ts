@@ -724,29 +724,37 @@ for (const { name, skip, make } of transports) {
           const left = name === 'grpc-js' && fault.nodeHttp2Aborts && "may abort Node's own HTTP/2";
           test(fault.what, { skip: left || false }, async () => {
             const expected = expectedOf(fault, name, kind);
-            // Calls that only a deadline ends get a short one.
-            const timeoutMs = expected === late ? 200 : 5_000;
-            const script: Http2Script = {
-              request: (connection, stream, count) => {
-                if (count === 1 && fault.connected === undefined) fault.request(connection, stream);
-                else connection.write(answer(stream, 'next'));
-              },
-              ...(fault.connected !== undefined && {
-                connected: (connection: Connection) => {
-                  if (connection.number === 1) fault.connected?.(connection);
-                  else connection.write(settings());
+            // Calls that only a deadline ends get a short one. On a busy machine it may pass before the fault is met.
+            let met = false;
+            for (let timeoutMs = expected === late ? 200 : 20_000; !met; timeoutMs *= 4) {
+              assert.ok(timeoutMs < 300_000, 'the fault was never met');
+              const script: Http2Script = {
+                request: (connection, stream, count) => {
+                  if (count === 1 && fault.connected === undefined) {
+                    met = true;
+                    fault.request(connection, stream);
+                  } else connection.write(answer(stream, 'next'));
                 },
-              }),
-            };
-            await withPeer(script, async (transport, peer) => {
-              const end = await soon('the call', call(transport, timeoutMs));
-              assert.deepEqual(end, expected);
-              if (name === 'grpc-js' && fault.grpcJsKeepsConnection) return;
-              assert.deepEqual(await soon('the next call', call(transport, 5_000)), { answer: 'next' });
-              if (fault.connections !== undefined && name === 'native') {
-                assert.equal(peer.connections, fault.connections, 'connections that were made');
-              }
-            });
+                ...(fault.connected !== undefined && {
+                  connected: (connection: Connection) => {
+                    if (connection.number === 1) {
+                      met = true;
+                      fault.connected?.(connection);
+                    } else connection.write(settings());
+                  },
+                }),
+              };
+              await withPeer(script, async (transport, peer) => {
+                const end = await soon('the call', call(transport, timeoutMs));
+                if (!met) return;
+                assert.deepEqual(end, expected);
+                if (name === 'grpc-js' && fault.grpcJsKeepsConnection) return;
+                assert.deepEqual(await soon('the next call', call(transport, 60_000)), { answer: 'next' });
+                if (fault.connections !== undefined && name === 'native') {
+                  assert.equal(peer.connections, fault.connections, 'connections that were made');
+                }
+              });
+            }
           });
         }
       });
