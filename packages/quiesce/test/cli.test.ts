@@ -466,7 +466,7 @@ describe('services', () => {
       command: [
         process.execPath,
         '-e',
-        `${listening}; setTimeout(() => process.exit(5), 700)`,
+        `${listening}; setTimeout(() => process.exit(5), 3_000)`,
         PORT_ARGUMENT,
         marker,
       ],
@@ -474,7 +474,7 @@ describe('services', () => {
       ready: { port: 'p' },
     };
     const name = plan('dying.json', dying, {
-      command: [process.execPath, '-e', 'setTimeout(() => {}, 100)'],
+      command: [process.execPath, '-e', 'setTimeout(() => {}, 500)'],
     });
     const { code, stdout, stderr } = await quiesce('run', '--plan', name);
     assert.equal(code, 3, stderr);

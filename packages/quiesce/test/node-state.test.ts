@@ -107,7 +107,7 @@ const nodeHangs: readonly (readonly [id: string, what: string, program: string, 
 ];
 for (const [id, what, program, detail] of nodeHangs) {
   test(`names what keeps it: ${what}`, { skip: untraced }, async () => {
-    const result = await run({ command: node(program), runs: 1, timeout: '700ms' });
+    const result = await run({ command: node(program), runs: 1, timeout: '2s' });
     const [group] = result.failures;
     assert.equal(group?.outcome.kind, 'hang');
     assert.equal(group?.kind?.id, id, group?.evidence.stacks ?? 'no stacks');
@@ -123,7 +123,7 @@ test('of a Node that is in native code says why there are no JavaScript frames, 
   const reason = 'no JavaScript frames: its main thread is in native code that does not return';
   const busy = { name: 'busy', command: node("require('crypto').pbkdf2Sync('a', 'b', 2e9, 64, 'sha512')") };
   const child = { name: 'child', command: node("require('child_process').execFileSync('sleep', ['60'])") };
-  const plan = { defaults: { runs: 1, timeout: '700ms' }, scenarios: [busy, child] };
+  const plan = { defaults: { runs: 1, timeout: '2s' }, scenarios: [busy, child] };
   const result = await runPlan(plan);
   const [hang, waits] = result.scenarios.map(({ failures }) => failures[0]);
   assert.equal(hang?.kind?.id, 'busy', hang?.evidence.stacks ?? 'no stacks');

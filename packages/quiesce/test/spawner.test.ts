@@ -184,7 +184,7 @@ describe('the spawner', { skip: missing }, () => {
 
   const isAlive = (pid: number): boolean => existsSync(`/proc/${pid}/stat`);
   async function untilGone(pid: number): Promise<void> {
-    for (let i = 0; isAlive(pid) && i < 500; i++) await sleep(10);
+    for (let i = 0; isAlive(pid) && i < 3_000; i++) await sleep(10);
     assert.ok(!isAlive(pid), `process ${pid} is gone`);
   }
 
@@ -258,10 +258,10 @@ except ChildProcessError: print('none')`;
       spawnGroup(command, { cwd: dir, env: process.env, outputs: 3, sequence });
     const first = await start('/bin/sleep', '0.2');
     // It has no variable to know it by, like any program that its own exec hasn't replaced yet.
-    const next = start('/usr/bin/env', '-i', '/bin/sleep', '0.5');
+    const next = start('/usr/bin/env', '-i', '/bin/sleep', '2.5');
     await sleep(50);
     // This process learns neither that the first has ended nor that the next runs.
-    execFileSync('/bin/sleep', ['0.4']);
+    execFileSync('/bin/sleep', ['1.5']);
     assert.equal(hasEnded(first.pid), true);
     first.kill('SIGKILL');
     assert.deepEqual(first.members(), []);
@@ -336,7 +336,7 @@ ln -s ${other} $TMPDIR/link; echo > $TMPDIR/begun; exec sleep 60`;
       tester.kill('SIGKILL');
       const { output } = await tester.ended;
       const left = (): string[] => readdirSync(temporary).filter((name) => name !== 'begun');
-      for (let i = 0; left().length > 0 && i < 500; i++) await sleep(10);
+      for (let i = 0; left().length > 0 && i < 3_000; i++) await sleep(10);
       assert.deepEqual(left(), [], output);
       assert.deepEqual(readdirSync(other), ['precious']);
     }
@@ -352,7 +352,8 @@ process.on('exit', () => console.log(performance.now()));`;
       encoding: 'utf8',
     });
     const [done = 0, exit = Number.NaN] = printed.split('\n').map(Number);
-    assert.ok(exit - done < 500, printed);
+    // Less than the spawner stays.
+    assert.ok(exit - done < 900, printed);
   });
 
   test('does not make an exit shorter than it was, where it waits for a CPU itself', async () => {
@@ -378,7 +379,7 @@ process.on('exit', () => console.log(performance.now()));`;
     });
     await group.closed;
     group.kill('SIGKILL');
-    assert.equal(await group.gone(5_000), true);
+    assert.equal(await group.gone(30_000), true);
     group.release();
     assert.deepEqual((await ended(await spawner(), sh('echo again'))).output, ['again\n', '', '']);
   });
