@@ -1,14 +1,15 @@
 import { BoundedOutput } from './bounded-output.js';
 import { spawnGroup } from './process-group.js';
+import { waitedForCpuMs } from './processes.js';
 import type { ExitStatus } from './started-program.js';
-import { startTimer } from './timer.js';
+import { startLimit, startTimer } from './timer.js';
 
 /** Options for running a program to its end. */
 export interface RunToEndOptions {
   readonly cwd: string;
   /** Default: that of this process. */
   readonly env?: NodeJS.ProcessEnv;
-  /** Time after which the program is killed, in ms. */
+  /** Time after which the program is killed, in ms. Time in which it waits for a CPU doesn't count. */
   readonly timeoutMs: number;
   /** Kills the program when aborted. */
   readonly signal?: AbortSignal | undefined;
@@ -43,9 +44,9 @@ export async function runToEnd(
   const stop = (): void => group.kill('SIGKILL');
   signal?.addEventListener('abort', stop, { once: true });
   if (signal?.aborted) stop();
-  const timeout = setTimeout(stop, timeoutMs);
+  const end = startLimit(timeoutMs, stop, () => waitedForCpuMs(group.pid));
   const status = await group.exited;
-  clearTimeout(timeout);
+  end();
   signal?.removeEventListener('abort', stop);
   stop();
   // A process that left the group may hold the pipes. It must not delay the result.

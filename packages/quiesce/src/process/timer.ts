@@ -20,14 +20,32 @@ export function startTimer(ms: number): Timer {
   return { passed, stop: () => clearTimeout(timeout) };
 }
 
-/** How many times as long as its bound {@link within} lasts at most, while other processes have the CPUs. */
+/** How many times as long as given a limit lasts at most, while other processes have the CPUs. */
 const LONGEST = 10;
+
+/**
+ * Calls back once a time has passed, unless the returned function was called before.
+ * @param kept how long those whom it limits have been kept from their work so far, in ms. That time doesn't count.
+ */
+export function startLimit(ms: number, over: () => void, kept: () => number): () => void {
+  const start = performance.now();
+  const keptBefore = kept();
+  let timeout: NodeJS.Timeout | undefined;
+  const wait = (): void => {
+    const passed = performance.now() - start;
+    const rest = Math.min(ms + kept() - keptBefore, LONGEST * ms) - passed;
+    if (rest > 0) timeout = setTimeout(wait, Math.ceil(rest));
+    else over();
+  };
+  wait();
+  return () => clearTimeout(timeout);
+}
 
 /**
  * Does work with a signal that aborts once a time has passed, or when another signal aborts. `AbortSignal.any` isn't
  * enough: in Node 20 the garbage collector takes an `AbortSignal.timeout` that nothing else references, and then
  * nothing ever aborts.
- * @param kept how long those that do the work have been kept from it so far, in ms. That time doesn't count.
+ * @param kept as for {@link startLimit}.
  */
 export async function within<T>(
   ms: number,
@@ -37,22 +55,13 @@ export async function within<T>(
 ): Promise<T> {
   const controller = new AbortController();
   const stop = (): void => controller.abort(signal?.reason);
-  const start = performance.now();
-  const keptBefore = kept();
-  let timeout: NodeJS.Timeout | undefined;
-  const wait = (): void => {
-    const passed = performance.now() - start;
-    const rest = Math.min(ms + kept() - keptBefore, LONGEST * ms) - passed;
-    if (rest > 0) timeout = setTimeout(wait, Math.ceil(rest));
-    else stop();
-  };
-  wait();
+  const end = startLimit(ms, stop, kept);
   signal?.addEventListener('abort', stop);
   if (signal?.aborted) stop();
   try {
     return await work(controller.signal);
   } finally {
-    clearTimeout(timeout);
+    end();
     signal?.removeEventListener('abort', stop);
   }
 }
