@@ -78,6 +78,8 @@ export interface EtcdCluster extends AsyncDisposable {
 }
 
 const START_ATTEMPTS = 3;
+/** How long a member may take to report its state. */
+const METRICS_MS = 30_000;
 
 /**
  * Starts a cluster, all members at once, and waits until each of them is ready. They run with `--unsafe-no-fsync`. That
@@ -116,6 +118,8 @@ class Cluster implements EtcdCluster {
   readonly #metrics = new Map<EtcdMember, number>();
   /** The names of members that were stopped for good. */
   readonly #stopped = new Set<string>();
+  /** Names of the members that are frozen. */
+  readonly #frozen = new Set<string>();
   #network: PeerNetwork | undefined;
   #stopping: Promise<void> | undefined;
 
@@ -251,13 +255,27 @@ class Cluster implements EtcdCluster {
         ...extraArgs,
       ],
     });
+    const pause = (): void => {
+      this.#frozen.add(name);
+      started.pause();
+    };
+    const resume = (): void => {
+      this.#frozen.delete(name);
+      started.resume();
+    };
+    const restart = (): Promise<void> => {
+      this.#frozen.delete(name);
+      return started.restart();
+    };
     const stop = (): Promise<void> => {
       this.#stopped.add(name);
       return started.stop();
     };
     const server = withCertificates(started, certificates);
     try {
-      const id = /^etcd_server_id\{server_id="([\da-f]+)"\}/m.exec(await readMetrics(metrics, 5_000))?.[1];
+      const id = /^etcd_server_id\{server_id="([\da-f]+)"\}/m.exec(
+        await readMetrics(metrics, METRICS_MS),
+      )?.[1];
       if (id === undefined) throw new Error(`${name} does not report its member id`);
       const own = {
         name,
@@ -269,7 +287,7 @@ class Cluster implements EtcdCluster {
       };
       const member: EtcdMember = Object.defineProperties(server as EtcdMember, {
         ...Object.getOwnPropertyDescriptors(own),
-        ...Object.getOwnPropertyDescriptors({ stop, [Symbol.asyncDispose]: stop }),
+        ...Object.getOwnPropertyDescriptors({ pause, resume, restart, stop, [Symbol.asyncDispose]: stop }),
       });
       this.#metrics.set(member, metrics);
       return member;
@@ -282,7 +300,10 @@ class Cluster implements EtcdCluster {
   /** Whether the member reports that it leads. False if it reports nothing. */
   async #leads(member: EtcdMember): Promise<boolean> {
     try {
-      return /^etcd_server_is_leader 1$/m.test(await readMetrics(this.#metrics.get(member) as number, 500));
+      // A frozen one doesn't answer. Others may take their time, on a busy machine.
+      if (!member.running || this.#frozen.has(member.name)) return false;
+      const metrics = await readMetrics(this.#metrics.get(member) as number, METRICS_MS);
+      return /^etcd_server_is_leader 1$/m.test(metrics);
     } catch {
       return false;
     }
