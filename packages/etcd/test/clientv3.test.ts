@@ -34,7 +34,7 @@ class Peer {
   readonly #answers: AsyncIterator<string>;
 
   constructor(endpoint: string) {
-    this.#child = spawn(clientv3Binary() as string, [endpoint], { timeout: 120_000, killSignal: 'SIGKILL' });
+    this.#child = spawn(clientv3Binary() as string, [endpoint], { timeout: 240_000, killSignal: 'SIGKILL' });
     this.#child.stderr.resume();
     this.#answers = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
   }
@@ -401,7 +401,7 @@ overEachTransport('beside clientv3', (connect) => {
   };
 
   for (const [row, { theirs, ours }] of Object.entries(rows)) {
-    test(`row of the guide: ${row}`, { skip: noGo, timeout: 60_000 }, async () => {
+    test(`row of the guide: ${row}`, { skip: noGo, timeout: 240_000 }, async () => {
       await etcd.delete(prefix('row/'));
       const [a, b, c] = ['1', '2', '3'];
       for (const [key, value] of Object.entries({ a, b, c })) await etcd.put(`row/${key}`, value as string);

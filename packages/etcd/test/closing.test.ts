@@ -81,7 +81,7 @@ overEachTransport('close()', (connect) => {
   for (const [title, code, output] of open) {
     test(`ends quietly with ${title}`, async () => {
       const file = program(source(`${code}\nawait etcd.close();`));
-      const { stdout, stderr } = await promisify(execFile)(process.execPath, [file], { timeout: 30_000 });
+      const { stdout, stderr } = await promisify(execFile)(process.execPath, [file], { timeout: 240_000 });
       assert.deepEqual([stdout, stderr], [output, '']);
     });
   }
@@ -114,7 +114,7 @@ overEachTransport('close()', (connect) => {
         await etcd.close();
       });
       server.on('listening', () => console.log('up'));`;
-    const child = spawn(process.execPath, [program(source(body))], { timeout: 30_000 });
+    const child = spawn(process.execPath, [program(source(body))], { timeout: 240_000 });
     const ended = once(child, 'exit');
     let stderr = '';
     child.stderr.on('data', (chunk: Buffer) => {

@@ -465,7 +465,7 @@ describe('with a native addon of another version', () => {
     writeFileSync(old, 'exports.NativeTransport = class { submit() {} drain() {} close() {} };');
     return spawnSync(process.execPath, [program(code), server.endpoint, transport], {
       encoding: 'utf8',
-      timeout: 60_000,
+      timeout: 240_000,
       env: { ...process.env, QUIESCE_ETCD_NATIVE: old },
     });
   };
@@ -500,7 +500,7 @@ describe('without the native addon', () => {
       }`;
     const { stdout, stderr, status } = spawnSync(process.execPath, [program(code), server.endpoint], {
       encoding: 'utf8',
-      timeout: 30_000,
+      timeout: 240_000,
       // Without an addon that the environment names.
       env: { ...process.env, QUIESCE_ETCD_NATIVE: '' },
     });

@@ -313,7 +313,7 @@ function withInnerRevisions(result: unknown, revision?: bigint): unknown {
 const native = transports.find(({ name }) => name === 'native');
 
 test(`${STEPS} random requests get the same answers over each transport as from the model`, {
-  timeout: 120_000,
+  timeout: 240_000,
 }, async (t) => {
   const seed = Number(process.env.DIFFERENTIAL_SEED ?? Date.now() % 2 ** 31);
   t.diagnostic(`DIFFERENTIAL_SEED=${seed}`);

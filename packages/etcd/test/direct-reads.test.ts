@@ -60,13 +60,16 @@ describe('direct reads', { skip }, () => {
   }, async () => {
     await using etcd = await open();
     await oneAfterAnother(etcd);
-    const before = timesWoken();
-    const start = performance.now();
-    await oneAfterAnother(etcd);
-    const woken = timesWoken() - before;
-    // It looks at each tenth of a second whether anything was read, and may take over for a while on a busy machine.
-    const most = 2 * CALLS * 0.2 + (performance.now() - start) / 50;
-    assert.ok(woken < most, `${woken} times for ${2 * CALLS} calls`);
+    // It looks at each tenth of a second whether anything was read. On a busy machine it may also take over for a while,
+    // but not in each round.
+    for (let round = 1, asleep = false; !asleep; round++) {
+      const before = timesWoken();
+      const start = performance.now();
+      await oneAfterAnother(etcd);
+      const woken = timesWoken() - before;
+      asleep = woken < 2 * CALLS * 0.2 + (performance.now() - start) / 50;
+      assert.ok(asleep || round < 10, `${woken} times for ${2 * CALLS} calls`);
+    }
 
     const keys = Array.from({ length: 64 }, (_, i) => `direct/${i}`);
     const many = timesWoken();
@@ -108,7 +111,7 @@ describe('direct reads', { skip }, () => {
       keepAlive: { intervalMs: 200, timeoutMs: 500 },
     };
     await exec(process.execPath, [blocked, JSON.stringify(options)], {
-      timeout: 60_000,
+      timeout: 240_000,
       killSignal: 'SIGKILL',
     });
   });
@@ -203,7 +206,7 @@ describe('direct reads', { skip }, () => {
     expected: { code: number; stderr?: RegExp },
   ): Promise<void> {
     const { code, stderr } = await exec(process.execPath, [file, options], {
-      timeout: 60_000,
+      timeout: 240_000,
       killSignal: 'SIGKILL',
     }).then(
       ({ stderr }) => ({ code: 0 as unknown, stderr }),

@@ -35,7 +35,10 @@ before(async () => {
   server = await startEtcd({ extraArgs: ['--bcrypt-cost=4'] });
   etcd = await connect(server.endpoint);
   lease = (await etcd.lease.grant(60)).id;
-  peer = spawn(python, [program, server.endpoint, String(lease)], { timeout: 60_000, killSignal: 'SIGKILL' });
+  peer = spawn(python, [program, server.endpoint, String(lease)], {
+    timeout: 240_000,
+    killSignal: 'SIGKILL',
+  });
   peer.stderr.pipe(process.stderr);
   end = new Promise((resolve) => peer.once('exit', resolve));
   createInterface({ input: peer.stdout }).on('line', (line) => {
@@ -166,7 +169,7 @@ async function withOptions(): Promise<void> {
 }
 
 for (const [row, tries] of Object.entries(rows))
-  test(`row of the guide: ${row}`, { skip, timeout: 30_000 }, tries);
+  test(`row of the guide: ${row}`, { skip, timeout: 240_000 }, tries);
 
 test('there is no other row in the guide', () => {
   const theirs = rowsOf('Coming from etcd-client-py').map(([left]) => left);

@@ -770,7 +770,7 @@ const rows: Readonly<Record<string, (given: Given) => Promise<void>>> = {
 
 describe('each row of the guide, by both clients', () => {
   for (const [row, run] of Object.entries(rows)) {
-    test(row, { timeout: 60_000 }, async () => {
+    test(row, { timeout: 240_000 }, async () => {
       const below = `${row}/`;
       await run({ etcd3: whole3.namespace(below), etcd: whole.namespace(below) });
     });

@@ -86,7 +86,7 @@ for (const name of examples) {
       [join(here, '..', 'examples', name.replace(/\.ts$/, '.js'))],
       {
         env: { ...process.env, ETCD_ENDPOINTS: server.endpoint, ...surroundings?.env },
-        timeout: 30_000,
+        timeout: 240_000,
         killSignal: 'SIGKILL',
       },
     );

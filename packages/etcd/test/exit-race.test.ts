@@ -53,7 +53,7 @@ describe('exit race', { skip: native?.skip }, () => {
       await all();
       process.exit();`);
     for (let run = 0; run < runs; run++) {
-      const { stderr } = await exec(process.execPath, [main], { timeout: 60_000, killSignal: 'SIGKILL' });
+      const { stderr } = await exec(process.execPath, [main], { timeout: 240_000, killSignal: 'SIGKILL' });
       assert.equal(stderr, '', `run ${run}`);
     }
   });

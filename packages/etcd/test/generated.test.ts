@@ -23,7 +23,7 @@ function filesIn(dir: string): Map<string, string> {
   );
 }
 
-test('the generated code is that of the .proto files', { timeout: 120_000 }, async () => {
+test('the generated code is that of the .proto files', { timeout: 240_000 }, async () => {
   const dir = temporaryDirectory();
   // As npm runs its scripts, but into another directory.
   const binaries = join(
@@ -35,7 +35,7 @@ test('the generated code is that of the .proto files', { timeout: 120_000 }, asy
   await promisify(execFile)('sh', ['-c', command], {
     cwd: root,
     env: { ...process.env, PATH: `${binaries}${delimiter}${process.env.PATH}` },
-    timeout: 100_000,
+    timeout: 240_000,
   });
   const made = filesIn(join(dir, 'src', 'rpc', 'generated'));
   const committed = filesIn(join(root, 'src', 'rpc', 'generated'));

@@ -22,7 +22,7 @@ const exec = promisify(execFile);
 
 /** Runs a program to its end, which must be quiet and with code 0. */
 async function runQuietly(source: string): Promise<string> {
-  const options = { timeout: 30_000, killSignal: 'SIGKILL' } as const;
+  const options = { timeout: 240_000, killSignal: 'SIGKILL' } as const;
   const { stdout, stderr } = await exec(process.execPath, [program(source)], options);
   assert.equal(stderr, '');
   return stdout;

@@ -102,7 +102,7 @@ overEachTransport('maintenance service', (connect) => {
         etcd.unref();
         console.log('done');`);
       const { stdout, stderr } = await promisify(execFile)(process.execPath, [file], {
-        timeout: 20_000,
+        timeout: 240_000,
         killSignal: 'SIGKILL',
       });
       assert.equal(stdout, 'done\n');
@@ -261,7 +261,7 @@ overEachTransport('maintenance service', (connect) => {
       await promisify(execFile)(
         etcdutlBinary() as string,
         ['snapshot', 'restore', file, `--data-dir=${dataDir}`],
-        { timeout: 30_000 },
+        { timeout: 240_000 },
       );
 
       const restored = await startService('restored etcd', etcdService({ dataDir }));

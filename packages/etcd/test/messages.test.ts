@@ -113,7 +113,7 @@ overEachTransport('the message of', (connect) => {
     await using started = await startEtcdHere();
     const { endpoint } = started.server;
     await using own = await connect(endpoint);
-    const watch = own.watch('k', { maxDisconnectedMs: 300 });
+    const watch = own.watch('k', { maxDisconnectedMs: 3_000 });
     const disconnected = failureOf(new Promise((_resolve, reject) => watch.once('disconnected', reject)));
     await watch.ready;
     const { id } = await own.lease.grant(60);
@@ -123,7 +123,7 @@ overEachTransport('the message of', (connect) => {
     const responses = stream[Symbol.asyncIterator]();
     await responses.next();
     const broken = failureOf(responses.next());
-    const mirrored = failureOf(firstOf(new Mirror(own, 'k', { maxDisconnectedMs: 300 }), 3));
+    const mirrored = failureOf(firstOf(new Mirror(own, 'k', { maxDisconnectedMs: 3_000 }), 3));
     started.server.kill();
     await started.server.exited;
     // The next call may still have the connection that breaks.

@@ -174,7 +174,7 @@ describe('native transport', { skip }, () => {
       ${body}`;
     // A program that didn't end would be killed, and fail here.
     const { stdout, stderr } = await exec(process.execPath, [program(source)], {
-      timeout: 60_000,
+      timeout: 240_000,
       killSignal: 'SIGKILL',
     });
     return { stdout, stderr };

@@ -150,7 +150,7 @@ overEachTransport('observability', (connect) => {
       const { status, stderr } = spawnSync(process.execPath, [file], {
         env: { ...process.env, ...env },
         encoding: 'utf8',
-        timeout: 30_000,
+        timeout: 240_000,
       });
       assert.equal(status, 0, stderr);
       return stderr;

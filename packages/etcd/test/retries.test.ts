@@ -139,7 +139,7 @@ overEachTransport('retries', (connect) => {
         if ('${when}' === 'during') setTimeout(() => etcd.unref(), 1_000);
         process.on('exit', () => console.log('ends'));
       `);
-      const { stdout } = await run(process.execPath, [file], { timeout: 60_000 });
+      const { stdout } = await run(process.execPath, [file], { timeout: 240_000 });
       assert.equal(stdout.trim(), 'ends', when);
     }
   });

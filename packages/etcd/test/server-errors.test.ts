@@ -29,12 +29,12 @@ const goModule = fileURLToPath(new URL('../../../test-services/etcd-server', imp
 async function sourceOf(module: string): Promise<string> {
   const { stdout } = await run('go', ['mod', 'download', '-json', module], {
     cwd: goModule,
-    timeout: 120_000,
+    timeout: 240_000,
   });
   return (JSON.parse(stdout) as { Dir: string }).Dir;
 }
 
-const goVersion = await run('go', ['version'], { timeout: 30_000 }).catch(
+const goVersion = await run('go', ['version'], { timeout: 240_000 }).catch(
   (error: NodeJS.ErrnoException) => error,
 );
 const skip =

@@ -41,7 +41,7 @@ async function withFewDescriptors(body: string): Promise<string[]> {
     ${body}`;
   const path = program(code);
   const args = ['--nofile=256:256', process.execPath, path, server.endpoint];
-  const { stdout } = await promisify(execFile)('prlimit', args, { timeout: 60_000 });
+  const { stdout } = await promisify(execFile)('prlimit', args, { timeout: 240_000 });
   return stdout.trimEnd().split('\n');
 }
 

@@ -22,7 +22,7 @@ describe('pools of vitest', () => {
 
   for (const pool of ['threads', 'forks'] as const) {
     test(`tests in vitest's pool of ${pool} leave their clients open, and the run ends with code 0`, {
-      timeout: 60_000,
+      timeout: 240_000,
     }, async () => {
       const dir = join(programFolder(), `vitest-${pool}`);
       mkdirSync(dir, { recursive: true });
@@ -48,7 +48,7 @@ describe('pools of vitest', () => {
       );
       const args = [vitest, 'run', '--root', dir, '--pool', pool, '--maxWorkers', '2', '--no-color'];
       const { stdout, stderr } = await exec(process.execPath, args, {
-        timeout: 50_000,
+        timeout: 240_000,
         killSignal: 'SIGKILL',
       });
       assert.match(stdout, /Tests\s+3 passed \(3\)/);

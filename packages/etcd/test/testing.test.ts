@@ -138,7 +138,7 @@ describe('startEtcd', () => {
       ['two stops', (server) => [server.stop(), server.stop()]],
     ];
     for (const [meeting, begin] of meetings) {
-      test(meeting, { timeout: 30_000 }, async () => {
+      test(meeting, { timeout: 240_000 }, async () => {
         const server = await startEtcd();
         const outcomes = await Promise.allSettled(begin(server));
         for (const outcome of outcomes) {
@@ -273,13 +273,13 @@ describe('startEtcd', () => {
     ['process.exit()', (child: ChildProcess) => child.stdin?.end('exit\n')],
     ['its end', (child: ChildProcess) => child.stdin?.end()],
   ] as const) {
-    test(`leaves nothing when its process ends by ${end}`, { timeout: 60_000 }, async () => {
+    test(`leaves nothing when its process ends by ${end}`, { timeout: 240_000 }, async () => {
       const file = program(`${imports}
         const server = await startEtcd();
         console.log(JSON.stringify([server.pid, server.dir]));
         for await (const line of process.stdin) process.exit(0);
       `);
-      const child = spawn(process.execPath, [file], { stdio: ['pipe', 'pipe', 'inherit'], timeout: 40_000 });
+      const child = spawn(process.execPath, [file], { stdio: ['pipe', 'pipe', 'inherit'], timeout: 240_000 });
       const [line] = (await once(child.stdout, 'data')) as [Buffer];
       const [pid, dir] = JSON.parse(String(line)) as [number, string];
       assert.ok(isThere(pid) && existsSync(dir));
@@ -291,7 +291,7 @@ describe('startEtcd', () => {
   }
 });
 
-test('startEtcdCluster has members that are one store', { timeout: 60_000 }, async () => {
+test('startEtcdCluster has members that are one store', { timeout: 240_000 }, async () => {
   await using cluster = await startEtcdCluster();
   assert.equal(cluster.members.length, 3);
   await using etcd = await connect({ endpoints: cluster.endpoints });
@@ -340,15 +340,15 @@ describe('under a test runner', () => {
 
   const { bun, deno } = process.versions;
   const otherRunner = (bun || deno) && 'this host has a runner of its own, under which this file runs';
-  test('node:test', { timeout: 60_000, skip: otherRunner ?? false }, async () => {
+  test('node:test', { timeout: 240_000, skip: otherRunner ?? false }, async () => {
     const file = program(`import { after, before, test } from 'node:test'; ${imports} ${body}`);
     // A runner in a runner would report to that one.
     const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-    const { stdout } = await exec(process.execPath, ['--test', file], { env, timeout: 50_000 });
+    const { stdout } = await exec(process.execPath, ['--test', file], { env, timeout: 240_000 });
     assert.match(stdout, /pass [23]/);
   });
 
-  test('vitest', { timeout: 60_000 }, async () => {
+  test('vitest', { timeout: 240_000 }, async () => {
     const dir = join(programFolder(), 'vitest-testing');
     mkdirSync(dir, { recursive: true });
     writeFileSync(join(dir, 'package.json'), '{ "type": "module" }');
@@ -356,7 +356,7 @@ describe('under a test runner', () => {
     writeFileSync(join(dir, 'a.test.mjs'), `${names} ${imports} ${body}`);
     const vitest = join(dirname(createRequire(import.meta.url).resolve('vitest/package.json')), 'vitest.mjs');
     const args = [vitest, 'run', '--root', dir, '--no-color'];
-    const { stdout } = await exec(process.execPath, args, { timeout: 50_000, killSignal: 'SIGKILL' });
+    const { stdout } = await exec(process.execPath, args, { timeout: 240_000, killSignal: 'SIGKILL' });
     assert.match(stdout, /Tests\s+2 passed \(2\)/);
   });
 });

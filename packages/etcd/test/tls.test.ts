@@ -26,7 +26,7 @@ const path = (name: string): string => join(dir, name);
 const pem = (name: string): string => readFileSync(path(name), 'utf8');
 
 function openssl(...args: string[]): void {
-  execFileSync('openssl', args, { cwd: dir, stdio: ['ignore', 'ignore', 'pipe'], timeout: 60_000 });
+  execFileSync('openssl', args, { cwd: dir, stdio: ['ignore', 'ignore', 'pipe'], timeout: 240_000 });
 }
 
 const p256 = ['ec', '-pkeyopt', 'ec_paramgen_curve:P-256'];
@@ -441,7 +441,7 @@ function fetchCertificate(port: number): string {
     input: '',
     encoding: 'utf8',
     stdio: ['pipe', 'pipe', 'ignore'],
-    timeout: 60_000,
+    timeout: 240_000,
   });
   return shown.slice(shown.indexOf('-----BEGIN'), shown.lastIndexOf('-----END CERTIFICATE-----') + 25);
 }

@@ -70,14 +70,14 @@ test("gdb's own Python does not begin with the home of the Python under test", {
   skip: findExecutable('gdb', dir).path === undefined,
 }, async () => {
   const stacks = async (env: NodeJS.ProcessEnv): Promise<string | null | undefined> => {
-    const { stdout } = await runCli(['doctor', '--json'], { cwd: dir, env, timeoutMs: 120_000 });
+    const { stdout } = await runCli(['doctor', '--json'], { cwd: dir, env, timeoutMs: 600_000 });
     return (JSON.parse(stdout) as Report).checks.find(({ name }) => name === 'stacks')?.problem;
   };
   assert.equal(await stacks({ PYTHONHOME: '/nonexistent' }), await stacks({}));
 });
 
 test('finds what is there', async () => {
-  const { code, stdout } = await runCli(['doctor', '--json'], { cwd: dir, timeoutMs: 120_000 });
+  const { code, stdout } = await runCli(['doctor', '--json'], { cwd: dir, timeoutMs: 600_000 });
   const { checks } = JSON.parse(stdout) as Report;
   const problems = new Map(checks.map(({ name, problem }) => [name, problem]));
   for (const name of ['prlimit', 'valgrind', 'npm', 'python3', 'py-spy']) {

@@ -21,7 +21,7 @@ function compiled(name: string, source: string, ...flags: string[]): string {
   const [file, program] = [join(dir, `${name}.cc`), join(dir, name)];
   writeFileSync(file, source);
   execFileSync('c++', ['-std=c++17', '-O1', '-w', ...flags, '-o', program, file, '-pthread'], {
-    timeout: 60_000,
+    timeout: 240_000,
   });
   return program;
 }

@@ -37,7 +37,7 @@ function foreignProgram(): Buffer {
  */
 function shell(line: string, env: NodeJS.ProcessEnv = {}): { code: number | null; output: string } {
   const { status, stdout, stderr } = spawnSync('bash', ['-c', `${line} 2>&1`], {
-    ...{ cwd: dir, timeout: 60_000, encoding: 'utf8' },
+    ...{ cwd: dir, timeout: 240_000, encoding: 'utf8' },
     env: {
       ...process.env,
       NO_COLOR: '1',

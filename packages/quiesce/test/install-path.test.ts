@@ -24,7 +24,7 @@ test('a path with blanks, a colon and letters of other languages', { skip: missi
   mkdirSync(temporary);
   const run = (...words: string[]): { stdout: string; status: number | null } =>
     spawnSync(process.execPath, [join(at, 'dist', 'src', 'cli.js'), ...words], {
-      ...{ encoding: 'utf8', cwd: dir, timeout: 60_000, env: { ...process.env, TMPDIR: temporary } },
+      ...{ encoding: 'utf8', cwd: dir, timeout: 240_000, env: { ...process.env, TMPDIR: temporary } },
     });
   const crashed = run('run', '-n', '1', '--json', '-', '--', 'sh', '-c', 'kill -SEGV $$');
   assert.equal(JSON.parse(crashed.stdout).scenarios[0].failures[0].diedIn, 'sh');

@@ -26,7 +26,7 @@ function runTool(
   cwd = dir,
 ): Promise<Ended> {
   return new Promise((resolve) => {
-    const options = { cwd, env: { ...process.env, NO_COLOR: '1', ...env }, timeout: 120_000 };
+    const options = { cwd, env: { ...process.env, NO_COLOR: '1', ...env }, timeout: 240_000 };
     execFile(command, args, options, (error, stdout, stderr) => {
       const code = error === null ? 0 : ((error.code as unknown as number) ?? null);
       resolve({ code, output: stdout + stderr });
@@ -114,7 +114,7 @@ describe('pytest', { skip: python() === undefined ? 'Python with venv is not ins
   before(() => {
     if (!existsSync(join(wheels, 'complete'))) {
       rmSync(cached, { recursive: true, force: true });
-      execFileSync(python() as string, ['-m', 'venv', cached], { timeout: 120_000 });
+      execFileSync(python() as string, ['-m', 'venv', cached], { timeout: 240_000 });
       pip('install', '--quiet', 'setuptools==80.9.0', 'wheel==0.45.1');
       pip('download', '--quiet', '--dest', wheels, 'pytest==8.4.2');
       writeFileSync(join(wheels, 'complete'), '');
@@ -250,7 +250,7 @@ def test_wrong(expect_clean_exit):
 
 function python(): string | undefined {
   try {
-    execFileSync('python3', ['-c', 'import venv, ensurepip'], { stdio: 'ignore', timeout: 20_000 });
+    execFileSync('python3', ['-c', 'import venv, ensurepip'], { stdio: 'ignore', timeout: 240_000 });
     return 'python3';
   } catch {
     return undefined;

@@ -181,7 +181,7 @@ test('a pipe that nobody reads is no place for a report, and one that is read is
   const unread = await start('run', '-n', '1', '--json', 'pipe', '--', 'true').ended;
   assert.equal(unread.code, 3, unread.output);
   assert.match(unread.output, /can't write pipe: it is a pipe that nobody reads/);
-  const reader = spawn('cat', [pipe], { stdio: ['ignore', 'pipe', 'ignore'], timeout: 60_000 });
+  const reader = spawn('cat', [pipe], { stdio: ['ignore', 'pipe', 'ignore'], timeout: 240_000 });
   let text = '';
   reader.stdout.on('data', (part) => (text += part));
   const read = new Promise((resolve) => reader.once('close', resolve));

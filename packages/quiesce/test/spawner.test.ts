@@ -205,7 +205,7 @@ subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 try: print(os.waitpid(-1, 0))
 except ChildProcessError: print('none')`;
     const args = ['-c', source, process.execPath, cli, 'run', '-n', '1', '--', 'true'];
-    const { status, stdout } = spawnSync(realPython(), args, { encoding: 'utf8', timeout: 60_000 });
+    const { status, stdout } = spawnSync(realPython(), args, { encoding: 'utf8', timeout: 240_000 });
     assert.deepEqual({ status, stdout }, { status: 0, stdout: 'none\n' });
   });
 

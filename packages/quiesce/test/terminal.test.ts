@@ -203,7 +203,7 @@ while True:
 assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGQUIT
 sys.stdout.buffer.write(seen)`;
   const command = ['-c', onTerminal, process.execPath, cli, 'run', '-n', '5', '--', 'sleep', '33'];
-  const { stdout } = spawnSync(realPython(), command, { encoding: 'utf8', timeout: 60_000 });
+  const { stdout } = spawnSync(realPython(), command, { encoding: 'utf8', timeout: 240_000 });
   const hidden = stdout.lastIndexOf('\x1b[?25l');
   assert.ok(hidden >= 0, JSON.stringify(stdout));
   assert.ok(stdout.lastIndexOf('\x1b[?25h') > hidden, JSON.stringify(stdout));

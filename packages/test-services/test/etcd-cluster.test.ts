@@ -165,7 +165,11 @@ describe('startEtcdCluster', () => {
          console.log(JSON.stringify(members.map(({ pid, dir }) => ({ pid, dir }))));
          setInterval(() => {}, 1000);`,
       ],
-      { stdio: ['ignore', 'pipe', 'inherit'], cwd: dirname(fileURLToPath(import.meta.url)), timeout: 30_000 },
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+        cwd: dirname(fileURLToPath(import.meta.url)),
+        timeout: 240_000,
+      },
     );
     const [line] = (await once(child.stdout, 'data')) as [Buffer];
     const members = JSON.parse(String(line)) as { pid: number; dir: string }[];

@@ -34,7 +34,7 @@ os.execv(sys.argv[1], sys.argv[1:])`;
 export function withoutDebugger(program: string[]): FailureGroup {
   const words = ['run', '-n', '1', '--timeout', '1500ms', '--json', '-', '--', ...program];
   const { stdout } = spawnSync('python3', ['-c', withoutPtrace, process.execPath, cli, ...words], {
-    ...{ encoding: 'utf8', timeout: 120_000 },
+    ...{ encoding: 'utf8', timeout: 240_000 },
   });
   return JSON.parse(stdout).scenarios[0].failures[0];
 }
