@@ -192,7 +192,9 @@ overEachTransport('connect() with waitForReadyMs', (connect) => {
           assert.ok(error.cause instanceof AggregateError);
           const [refused, slow] = error.cause.errors;
           assert.ok(refused instanceof UnavailableError, String(refused));
-          assert.ok(slow instanceof DeadlineExceededError, String(slow));
+          // On a busy machine there may not even be a connection in that time.
+          const slowly = slow instanceof DeadlineExceededError || /no connection within/.test(String(slow));
+          assert.ok(slowly, String(slow));
           return true;
         });
         const ms = performance.now() - start;

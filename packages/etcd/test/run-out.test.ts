@@ -25,9 +25,11 @@ import { overEachTransport, withEtcd } from './support/clients.js';
 import { eventually } from './support/eventually.js';
 import { program } from './support/program.js';
 
-const TTL_SECONDS = 1;
+const TTL_SECONDS = 2;
 /** Longer than the TTL lasts from any renewal before it. */
-const BLOCK_MS = 1_100;
+const BLOCK_MS = 2_100;
+/** For a lease that is kept for a while before its holder is stopped. */
+const STOPPED_TTL_SECONDS = 5;
 
 function isExpiry(error: unknown): true {
   assert.ok(error instanceof LeaseLostError, String(error));
@@ -197,7 +199,7 @@ const holder = (endpoints: string, transport: string): string => `
   import { readFile } from 'node:fs';
   const { connect, Election, Mutex, Session } = await import(${library});
   const etcd = await connect(${JSON.stringify({ endpoints, transport })});
-  const session = await Session.create(etcd, { ttlSeconds: ${TTL_SECONDS} });
+  const session = await Session.create(etcd, { ttlSeconds: ${STOPPED_TTL_SECONDS} });
   const lock = await new Mutex(session, 'stopped').lock();
   const leadership = await new Election(etcd, 'stopped-leads').campaign(session, 'child');
   const tell = (what) => console.log(JSON.stringify(what));

@@ -610,7 +610,7 @@ overEachTransport('watch', (connect) => {
 
   test('serves 1,000 watches on one client, each with its own key', async () => {
     const p = fresh();
-    const client = await connect(server.endpoint);
+    const client = await connect({ endpoints: server.endpoint, timeoutMs: 60_000 });
     try {
       const watches = Array.from({ length: 1000 }, (_, i) => client.watch(`${p}${i}`));
       await Promise.all(watches.map((watch) => watch.ready));
