@@ -2,12 +2,14 @@
 import assert from 'node:assert/strict';
 import { describe, it, test } from 'node:test';
 import { inspect } from 'node:util';
-import { connect, op, prefix, type RangeResult } from '../src/index.js';
+import { connect, EtcdError, op, prefix, type RangeResult } from '../src/index.js';
 import { rangeResult } from '../src/kv/kv.js';
-import { RangeResponse } from '../src/rpc/generated/etcdserverpb/rpc.js';
+import { txnCall } from '../src/kv/txn.js';
+import { RangeResponse, TxnResponse } from '../src/rpc/generated/etcdserverpb/rpc.js';
 import { MessageReader } from '../src/rpc/messages/message-reader.js';
 import { inBytes } from '../src/rpc/messages/mvccpb.js';
 import { RangeMessage } from '../src/rpc/messages/range-response.js';
+import { TxnMessage } from '../src/rpc/messages/txn-response.js';
 import { withServer } from './support/clients.js';
 
 const KEYS = 500;
@@ -109,6 +111,7 @@ describe('a long answer', () => {
     assert.equal(read.kvs.at(-1)?.text(), `value ${KEYS - 1}`);
     assert.deepEqual([unread.revision, unread.more, unread.count], [700n, true, 1000n]);
     assert.throws(() => unread.kvs);
+    assert.throws(() => unread.kvs, /can't be read/);
   });
 
   it('is refused where it is cut off, and decoded at once where its keys are in several places', () => {
@@ -120,6 +123,86 @@ describe('a long answer', () => {
     const twice = new Uint8Array([...message, ...message]);
     assert.deepEqual(answerOf(twice), answerAtOnce(twice));
     assert.equal(answerOf(twice).kvs.length, 2 * KEYS);
+  });
+});
+
+describe('a long answer to a transaction', () => {
+  const all = prefix('');
+  const txn = {
+    success: [
+      op.range(all),
+      op.put('a', 'b', { prevKv: true }),
+      op.get('a'),
+      op.delete('b', { prevKv: true }),
+      op.txn({ success: [op.range(all), op.range(all)] }),
+      op.range(all),
+    ],
+  } as const;
+  const call = txnCall(txn, inBytes);
+  const range = RangeResponse.decode(encoded());
+  const prevKv = { key: Buffer.from('a'), value: Buffer.from('b'), modRevision: 8n };
+  const several = {
+    header: { clusterId: 1n, memberId: 2n, revision: 700n, raftTerm: 3n },
+    succeeded: true,
+    responses: [
+      { response: { $case: 'responseRange', value: range } },
+      { response: { $case: 'responsePut', value: { header: { revision: 699n }, prevKv } } },
+      { response: { $case: 'responseRange', value: { kvs: [{ ...prevKv, value: Buffer.alloc(20_000) }] } } },
+      { response: { $case: 'responseDeleteRange', value: { deleted: 1n, prevKvs: [prevKv] } } },
+      {
+        response: {
+          $case: 'responseTxn',
+          value: {
+            succeeded: true,
+            responses: [
+              { response: { $case: 'responseRange', value: range } },
+              { response: { $case: 'responseRange', value: { count: 3n } } },
+            ],
+          },
+        },
+      },
+      { response: { $case: 'responseRange', value: { ...range, kvs: range.kvs.slice(0, 3) } } },
+    ],
+  } as const;
+  const bytesOf = (message: object): Uint8Array =>
+    new Uint8Array(TxnResponse.encode(TxnResponse.fromPartial(message)).finish());
+  const oneRange = { ...several, responses: several.responses.slice(0, 1) };
+  const single = txnCall({ success: [op.range(all)] }, inBytes);
+
+  it('has what the generated code decodes', () => {
+    const message = bytesOf(several);
+    const lazy = call.result(TxnMessage.decode(new MessageReader(message)));
+    const atOnce = call.result(TxnResponse.decode(new MessageReader(message)));
+    assert.equal(inspect(lazy, { depth: 9 }), inspect(atOnce, { depth: 9 }));
+    assert.equal(JSON.stringify(lazy), JSON.stringify(atOnce));
+    assert.deepEqual(lazy, atOnce);
+    const [first, , got] = lazy.responses;
+    assert.equal((first as RangeResult).kvs.length, KEYS);
+    assert.deepEqual([...(first as RangeResult)], (first as RangeResult).kvs);
+    assert.equal((got as { value: Uint8Array }).value.length, 20_000);
+  });
+
+  it('keeps the keys of a range encoded, and only those', () => {
+    const message = bytesOf(oneRange);
+    const [answer] = single.result(TxnMessage.decode(new MessageReader(message))).responses;
+    message.fill(0xff);
+    assert.throws(
+      () => answer?.kvs,
+      (error) =>
+        error instanceof EtcdError && /the answer to \/etcdserverpb.KV\/Txn can't/.test(error.message),
+    );
+    // One of several has bytes of its own.
+    const others = bytesOf(several);
+    const [one] = call.result(TxnMessage.decode(new MessageReader(others))).responses;
+    others.fill(0xff);
+    assert.deepEqual((one as RangeResult).kvs, range.kvs);
+  });
+
+  it('is refused where it is cut off', () => {
+    const message = bytesOf(oneRange);
+    for (const length of [message.length - 1, message.length - 40, 17_000]) {
+      assert.throws(() => TxnMessage.decode(new MessageReader(message.slice(0, length))), RangeError);
+    }
   });
 });
 
@@ -145,6 +228,9 @@ for (const transport of ['native', 'grpc-js'] as const) {
       names.slice(0, 900).map((name) => [name, `value of ${name}`]),
     );
     const whole = await below.range(prefix(''));
+    const { responses } = await below.txn({ success: [op.range(prefix('')), op.range(prefix('key 00'))] });
+    assert.deepEqual(responses[0], whole);
+    assert.deepEqual(responses[1]?.kvs, whole.kvs.slice(0, 100));
     for (const pageSize of [1, 400, 999, 1000, 2000]) {
       const one: unknown[] = [];
       for await (const kv of below.iterate(prefix(''), { pageSize })) one.push(kv);

@@ -7,11 +7,10 @@ import {
   Compare_CompareTarget,
   type Compare as CompareMessage,
   type RequestOp,
-  type ResponseOp,
   type TxnRequest,
-  type TxnResponse,
 } from '../rpc/generated/etcdserverpb/rpc.js';
 import type { EntryMaker } from '../rpc/messages/message-reader.js';
+import { type OpMessage, TxnMessage } from '../rpc/messages/txn-response.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { type Int64, toInt64 } from '../util/int64.js';
 import { anything, type Kind, list, oneOf, type Shape, shown } from '../util/kinds.js';
@@ -328,14 +327,17 @@ function requestsOf(list: readonly RequestOp[]): NonNullable<RequestOp['request'
 export function txnCall<T extends Txn<unknown, unknown>, Entry>(
   txn: T,
   maker: EntryMaker<Entry>,
-): Call<TxnRequest, TxnResponse, TxnResult<T, Entry>> {
+): Call<TxnRequest, TxnMessage, TxnResult<T, Entry>> {
   // A copy, as the caller may reuse its lists once the call has begun.
   const shape = shapeOf(txn);
   const call = writes(shape) ? writeCall : readCall;
   // The server answers each operation of the branch in order, which the types can't know.
-  const result = (response: TxnResponse) => txnResult<Entry>(response, shape, maker) as TxnResult<T, Entry>;
-  return call(KVService.txn, result, txnOptions);
+  const result = (response: TxnMessage) => txnResult<Entry>(response, shape, maker) as TxnResult<T, Entry>;
+  return call(txnMethod, result, txnOptions);
 }
+
+/** KV.Txn, whose ranges may have many keys. */
+const txnMethod = { ...KVService.txn, response: TxnMessage };
 
 /** The kinds of a transaction's operations, which determine the kinds of its results. */
 interface TxnShape {
@@ -568,7 +570,7 @@ class TxnAnswer extends Answer {
 }
 
 function txnResult<Entry>(
-  { header, succeeded, responses }: TxnResponse,
+  { header, succeeded, responses }: TxnMessage,
   { success, failure }: TxnShape,
   maker: EntryMaker<Entry>,
 ): TxnBranch<boolean, unknown> {
@@ -579,7 +581,7 @@ function txnResult<Entry>(
 }
 
 function opResult<Entry>(
-  answer: ResponseOp | undefined,
+  answer: OpMessage | undefined,
   kind: OpShape,
   outer: ResponseHeader,
   maker: EntryMaker<Entry>,

@@ -121,7 +121,12 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
       arrival: async () => {
         portion = (await portions.next()).value ?? undefined;
       },
-      take: () => portion,
+      // What is yielded isn't kept until the next portion comes.
+      take: () => {
+        const taken = portion;
+        portion = undefined;
+        return taken;
+      },
       close: async () => {
         await portions.return();
       },

@@ -102,6 +102,6 @@ export const Event: Decoded<Event, typeof GeneratedEvent> = {
 };
 
 /** As in the generated code: the end of a group, or of the input. */
-function isEndOfMessage(tag: number): boolean {
+export function isEndOfMessage(tag: number): boolean {
   return (tag & 7) === 4 || tag === 0;
 }

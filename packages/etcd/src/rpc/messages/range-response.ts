@@ -22,23 +22,40 @@ export interface RangeMessage extends Omit<RangeResponse, 'kvs'> {
 /** Decodes the response to a range. The keys of a long one stay encoded. */
 export const RangeMessage = {
   decode(reader: MessageReader): RangeMessage {
-    const { message } = reader;
-    const kvs = mayStayEncoded(message) ? findKeys(message) : undefined;
-    if (kvs === undefined) return RangeInOrder.decode(reader);
-    const rest = Buffer.concat([message.subarray(0, kvs.first), message.subarray(kvs.end)]);
-    return { ...RangeResponse.decode(new MessageReader(rest)), kvs: new EncodedKeyValues(message, kvs) };
+    return decoded(reader, KVService.range.path);
+  },
+  /** The same for one that is a part of another message, the answer to `method`. It must be long. */
+  decodePart(part: Uint8Array, method: string): RangeMessage {
+    return decoded(new MessageReader(hasMostOfBuffer(part) ? part : new Uint8Array(part)), method);
   },
 };
+
+function decoded(reader: MessageReader, method: string): RangeMessage {
+  const { message } = reader;
+  const kvs = isLong(message.length) && hasMostOfBuffer(message) ? findKeys(message) : undefined;
+  if (kvs === undefined) return RangeInOrder.decode(reader);
+  const rest = Buffer.concat([message.subarray(0, kvs.first), message.subarray(kvs.end)]);
+  return {
+    ...RangeResponse.decode(new MessageReader(rest)),
+    kvs: new EncodedKeyValues(message, kvs, method),
+  };
+}
 
 /** The keys of a response, in order. Each is decoded when it is taken. */
 export class EncodedKeyValues {
   readonly #reader: MessageReader;
   readonly #place: Place;
+  /** How many were not taken yet. */
+  #left: number;
+  readonly #method: string;
 
-  constructor(message: Uint8Array, place: Place) {
+  /** @param method the call that the message belongs to. */
+  constructor(message: Uint8Array, place: Place, method: string) {
     this.#reader = new MessageReader(message);
     this.#reader.pos = place.first;
     this.#place = place;
+    this.#method = method;
+    this.#left = place.length;
   }
 
   /** How many keys there are in all, taken or not. */
@@ -58,46 +75,49 @@ export class EncodedKeyValues {
 
   /** The same keys, from the first one on. */
   fromStart(): EncodedKeyValues {
-    return new EncodedKeyValues(this.#reader.message, this.#place);
+    return new EncodedKeyValues(this.#reader.message, this.#place, this.#method);
   }
 
   /** Whether each key was taken. */
   get isTaken(): boolean {
-    return this.#reader.pos >= this.#place.end;
+    return this.#left === 0;
   }
 
   /** The next key that was not taken yet, as `maker` makes it. There must be one. */
   next<Entry>(maker: EntryMaker<Entry>): Entry {
-    return nextOf(this.#reader, maker);
+    this.#left -= 1;
+    return nextOf(this.#reader, maker, this.#method);
   }
 
   /** The next keys that were not taken yet, at most this many, each as `maker` makes it. */
   take<Entry>(most: number, maker: EntryMaker<Entry>): Entry[] {
     const reader = this.#reader;
-    const { end } = this.#place;
-    const taken: Entry[] = [];
-    while (taken.length < most && reader.pos < end) taken.push(nextOf(reader, maker));
+    const count = Math.min(most, this.#left);
+    // A list that grows leaves its smaller tables to the garbage collector: for a whole range a tenth of what it takes.
+    const taken = new Array<Entry>(count);
+    for (let i = 0; i < count; i++) taken[i] = nextOf(reader, maker, this.#method);
+    this.#left -= count;
     return taken;
   }
 
   #at(position: number): EtcdKeyValue {
     const reader = new MessageReader(this.#reader.message);
     reader.pos = position;
-    return nextOf(reader, inBytes);
+    return nextOf(reader, inBytes, this.#method);
   }
 }
 
 /** One key of so many is found without decoding those before it: a power of two. */
 export const SAMPLED = 64;
 
-function nextOf<Entry>(reader: MessageReader, maker: EntryMaker<Entry>): Entry {
+function nextOf<Entry>(reader: MessageReader, maker: EntryMaker<Entry>, method: string): Entry {
   try {
     // After the tag, which findKeys() has checked.
     reader.pos += 1;
     const length = reader.uint32();
     return reader.keyValue(reader.pos + length, maker) ?? maker.entry(KeyValue.decode(reader, length));
   } catch (cause) {
-    throw unreadable(KVService.range.path, cause);
+    throw unreadable(method, cause);
   }
 }
 
@@ -111,9 +131,14 @@ interface Place {
   readonly length: number;
 }
 
+/** Whether the keys of a response of this length may stay encoded. */
+export function isLong(length: number): boolean {
+  return length >= SHORTEST_ENCODED;
+}
+
 /** A message that stays encoded must not keep other messages alive. */
-function mayStayEncoded({ length, buffer }: Uint8Array): boolean {
-  return length >= SHORTEST_ENCODED && 2 * length > buffer.byteLength;
+function hasMostOfBuffer({ length, buffer }: Uint8Array): boolean {
+  return 2 * length > buffer.byteLength;
 }
 
 /** `undefined` where there are no keys, or they aren't all in one place as etcd writes them. */
