@@ -20,7 +20,7 @@ import { temporaryDirectory } from './support/temporary-directory.js';
 
 let cluster: EtcdCluster;
 before(async () => {
-  cluster = await startEtcdCluster({ partitionable: true, electionMs: 600 });
+  cluster = await startEtcdCluster({ partitionable: true, electionMs: 1_500 });
 });
 after(() => cluster.stop());
 
@@ -58,7 +58,7 @@ class Writer {
 
   /** What etcd holds is what was acknowledged, and at most the uncertain ones besides, each once. */
   async check(): Promise<void> {
-    const kv = await this.etcd.get(this.key);
+    const kv = await this.etcd.get(this.key, { timeoutMs: 60_000 });
     assert.ok(kv !== undefined, `${this.key} was never written`);
     const { acknowledged, uncertain } = this;
     const told = `${this.key}: version ${kv.version}, acknowledged ${acknowledged}, uncertain ${uncertain}`;
@@ -228,8 +228,14 @@ overEachTransport('failover', (connect) => {
   test('the leader moves under load, and no write is lost or applied twice', async () => {
     await using etcd = await connect({ endpoints: cluster.endpoints });
     const [next] = (await cluster.followers()) as [EtcdMember];
-    await underLoad(etcd, `moved-${etcd.transport}`, () => etcd.maintenance.moveLeader(next.id));
-    assert.equal(await cluster.leader(), next);
+    await underLoad(etcd, `moved-${etcd.transport}`, () =>
+      // On a busy machine the members may elect another leader by themselves.
+      eventually('it leads', async () => {
+        const late = (error: unknown): void => assert.ok(error instanceof EtcdError, String(error));
+        await etcd.maintenance.moveLeader(next.id).catch(late);
+        return (await cluster.leader()) === next;
+      }),
+    );
   });
 
   test('state changes are reported', async () => {

@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { startEtcd as startStandardEtcd } from '@quiesce/etcd/testing';
 import { etcdBinary } from './binaries.js';
 import { type Certificates, createCertificates } from './certificates.js';
-import { type EtcdOptions, type EtcdServer, serverTls, withCertificates } from './etcd.js';
+import { type EtcdOptions, type EtcdServer, START_MS, serverTls, withCertificates } from './etcd.js';
 import { type PeerNetwork, startPeerNetwork } from './peer-network.js';
 import { startTcpProxy, type TcpProxy } from './tcp-proxy.js';
 
@@ -239,6 +239,7 @@ class Cluster implements EtcdCluster {
     const endpoint = loopback(proxy?.port ?? client, certificates === undefined ? 'http' : 'https');
     const started = await startStandardEtcd({
       binary: etcdBinary(),
+      timeoutMs: START_MS,
       port: client,
       peerPort: peer,
       ...(certificates && { tls: serverTls(certificates, tls?.requireClientCert) }),

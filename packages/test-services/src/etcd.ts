@@ -59,6 +59,9 @@ export interface EtcdServer extends StartedEtcd {
   readonly certificates: Certificates | undefined;
 }
 
+/** How long a server may take to start, on a busy machine, too. @internal */
+export const START_MS = 120_000;
+
 /** Starts the etcd that set-up chose, and waits until it is ready. It syncs to disk like {@link etcdService}. */
 export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdServer> {
   const { tls, extraArgs = [] } = options;
@@ -66,6 +69,7 @@ export async function startEtcd(options: EtcdOptions = {}): Promise<EtcdServer> 
   const server = await startStandardEtcd({
     binary: etcdBinary(),
     fsync: true,
+    timeoutMs: START_MS,
     args: extraArgs,
     ...(certificates && { tls: serverTls(certificates, tls?.requireClientCert) }),
   });
