@@ -16,8 +16,8 @@ function source<T>() {
       arrived?.();
       arrived = undefined;
     },
-    arrival(): Promise<void> {
-      if (portions.length > 0) return Promise.resolve();
+    arrival(): Promise<void> | undefined {
+      if (portions.length > 0) return undefined;
       return new Promise((resolve) => {
         arrived = resolve;
       });
@@ -40,6 +40,22 @@ test('calls that wait together get the items in their order, over portions of an
     [1, 2, 3, 4, 5, undefined, undefined],
   );
   assert.equal(items.upcoming, undefined);
+});
+
+test('portions that are there already come one after another, also without items, and then the end', async () => {
+  const given = source<number>();
+  for (const portion of [[1, 2], [], [], [3], [4, 5], undefined]) given.give(portion);
+  const items = new ItemIterator(given);
+  const results = [items.next(), items.next(), items.next()];
+  assert.equal(items.waiting, false);
+  assert.deepEqual(
+    (await Promise.all(results)).map(({ value }) => value),
+    [1, 2, 3],
+  );
+  const rest: number[] = [];
+  for await (const item of items) rest.push(item);
+  assert.deepEqual(rest, [4, 5]);
+  assert.deepEqual(await items.next(), { done: true, value: undefined });
 });
 
 test('what was yielded is not held while the next portion is awaited', async () => {

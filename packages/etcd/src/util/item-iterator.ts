@@ -6,8 +6,8 @@ import { atCaller } from './at-caller.js';
  * until the next full collection. So a portion isn't the result of the wait.
  */
 export interface ItemSource<T> {
-  /** Resolves when there is a portion to take, or the end. One call at a time. */
-  arrival(): Promise<void>;
+  /** Resolves when there is a portion to take, or the end; `undefined` where there is already. One call at a time. */
+  arrival(): Promise<void> | undefined;
   /** Takes the portion that has arrived, possibly without items; `undefined` at the end. */
   take(): readonly T[] | undefined;
   /** No more items are wanted. */
@@ -39,7 +39,9 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
     if (this.#over) return resolved({ done: true, value: undefined });
     // They aren't kept until the next portion comes.
     this.#items = none;
-    this.#refilling = this.#source.arrival().then(this.#filled, this.#failed);
+    const arrival = this.#source.arrival();
+    if (arrival === undefined) return resolved(this.#filled());
+    this.#refilling = arrival.then(this.#filled, this.#failed);
     return this.#refilling;
   }
 
@@ -103,8 +105,8 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
 
 const none: readonly never[] = [];
 
-/** The same as `Promise.resolve()` for what isn't a promise, in three quarters of the time in V8. */
-async function resolved<T>(value: T): Promise<T> {
+/** The same as `Promise.resolve()`. For what isn't a promise it takes three quarters of the time in V8. */
+async function resolved<T>(value: T | Promise<T>): Promise<T> {
   return value;
 }
 

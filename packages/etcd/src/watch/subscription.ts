@@ -203,13 +203,16 @@ export class Subscription<Entry> implements StreamedWatch {
     return this.#progressWaiters.size > 0;
   }
 
-  /** Resolves when there is something to {@link take}. Rejects, once, with the reason for the end. One call at a time. */
-  arrival(): Promise<void> {
-    if (this.#queue.length > 0) return Promise.resolve();
+  /**
+   * Resolves when there is something to {@link take}; `undefined` where there is already. Rejects, once, with the reason for the
+   * end. One call at a time.
+   */
+  arrival(): Promise<void> | undefined {
+    if (this.#queue.length > 0) return undefined;
     if (this.#over !== undefined) {
       const over = this.#over;
       this.#over = {};
-      return 'failure' in over ? Promise.reject(over.failure) : Promise.resolve();
+      return 'failure' in over ? Promise.reject(over.failure) : undefined;
     }
     return new Promise(this.#wait);
   }

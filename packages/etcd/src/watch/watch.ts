@@ -6,7 +6,7 @@ import { answer, jsonOf } from '../json.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { EntryMaker } from '../rpc/messages/message-reader.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
-import { ItemIterator, Leavable, OneLoop } from '../util/item-iterator.js';
+import { ItemIterator, OneLoop } from '../util/item-iterator.js';
 import { guardListeners, guardMethods } from '../util/methods.js';
 import { onAbort } from '../util/on-abort.js';
 import { progressOf } from '../util/progress.js';
@@ -204,20 +204,14 @@ export class Watch<Entry = KeyValue>
    */
   batches(): AsyncIterableIterator<WatchBatch<Entry>, void, void> {
     this.#claim('a loop over batches');
-    return new Leavable(this.#batches(), () => this.close());
-  }
-
-  async *#batches(): AsyncGenerator<WatchBatch<Entry>, void, void> {
-    try {
-      for (;;) {
-        await this.#subscription.arrival();
+    return new ItemIterator({
+      arrival: () => this.#subscription.arrival(),
+      take: () => {
         const batch = this.#take();
-        if (batch === undefined) return;
-        yield answer(batch);
-      }
-    } finally {
-      this.close();
-    }
+        return batch && [answer(batch)];
+      },
+      close: () => this.close(),
+    });
   }
 
   /**
@@ -307,7 +301,7 @@ export class Watch<Entry = KeyValue>
   }
 
   get #hasListeners(): boolean {
-    return takesEvents.some((name) => this.listenerCount(name as keyof WatchEvents) > 0);
+    return this.listenerCount('put') + this.listenerCount('delete') + this.listenerCount('batch') > 0;
   }
 
   /** Holds events back until there is a listener for them, as before the first one. */
@@ -322,43 +316,44 @@ export class Watch<Entry = KeyValue>
   }
 
   async #emitAll(): Promise<void> {
-    while (await this.#emitNext());
+    for (;;) {
+      try {
+        await this.#subscription.arrival();
+      } catch (error) {
+        if (!this.#hasListeners) await this.#untilListened();
+        if (!(error instanceof ClosedError || this.#endReported)) this.#notify('error', error);
+        break;
+      }
+      const goesOn = this.#emitNext();
+      if (!(goesOn === true || (await goesOn))) break;
+    }
     if (!this.#endReported) this.#notify('close');
   }
 
-  /** Emits the next batch; returns false at the end. Nothing holds the batch while the watch waits for the one after it. */
-  async #emitNext(): Promise<boolean> {
-    if (!(await this.#arrives())) return false;
+  /**
+   * Emits the next batch; returns false at the end, and a promise only where there is no listener. Nothing holds the batch while
+   * the watch waits for the one after it.
+   */
+  #emitNext(): boolean | Promise<boolean> {
     const batch = this.#take();
-    if (batch === undefined) {
-      if (!this.#hasListeners) await this.#untilListened();
-      return false;
-    }
-    const { events } = batch;
-    this.#nextEmitted = events[0];
-    let emitted = 0;
-    for (const event of events) {
-      if (!this.#hasListeners) await this.#untilListened();
-      if (this.#dropped) break;
-      emitted += 1;
-      this.#nextEmitted = events[emitted];
-      this.#notify(event.type, event);
-    }
-    if (!this.#hasListeners) await this.#untilListened();
-    if (!this.#dropped) this.#notify('batch', answer(batch));
-    return true;
+    if (batch === undefined) return this.#hasListeners ? false : this.#untilListened().then(() => false);
+    this.#nextEmitted = batch.events[0];
+    return this.#emitFrom(batch, 0);
   }
 
-  /** Whether a batch or the end has arrived, and no error, which it emits. */
-  async #arrives(): Promise<boolean> {
-    try {
-      await this.#subscription.arrival();
-      return true;
-    } catch (error) {
-      if (!this.#hasListeners) await this.#untilListened();
-      if (!(error instanceof ClosedError || this.#endReported)) this.#notify('error', error);
-      return false;
+  /** Emits the rest of a batch, from this event on. */
+  #emitFrom(batch: WatchBatch<Entry>, first: number): boolean | Promise<boolean> {
+    const { events } = batch;
+    for (let i = first; ; i++) {
+      if (!this.#hasListeners) return this.#untilListened().then(() => this.#emitFrom(batch, i));
+      if (this.#dropped) return true;
+      const event = events[i];
+      if (event === undefined) break;
+      this.#nextEmitted = events[i + 1];
+      this.#notify(event.type, event);
     }
+    if (this.listenerCount('batch') > 0) this.#notify('batch', answer(batch));
+    return true;
   }
 
   #notify<Name extends keyof WatchEvents>(name: Name, ...args: WatchEvents<unknown>[Name]): void {
