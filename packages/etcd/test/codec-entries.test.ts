@@ -168,6 +168,16 @@ for (const [name, entryOf] of Object.entries(ways)) {
         const numbers = Object.fromEntries(Object.entries(fields).map(([field, n]) => [field, String(n)]));
         assert.deepEqual(JSON.parse(JSON.stringify(entry)), { key: 'key', value, ...numbers });
       }
+      const deleted = entryOf(mappingOf(utf8), { ...stored(''), version: 0n });
+      for (const entry of [deleted, of(json(), ''), of(json(), 'no JSON')]) {
+        const { key, createRevision, modRevision, version, lease, raw } = entry;
+        const seen = { key, createRevision, modRevision, version, lease, raw };
+        assert.equal(key, 'key');
+        assert.equal(modRevision, 70_000n);
+        assert.deepEqual({ ...entry }, seen);
+        assert.deepEqual(structuredClone(entry), { ...seen, raw: { ...raw } });
+      }
+      assert.notDeepEqual(of(json(), 'no JSON'), of(json(), 'nothing'));
       const schema = json((value) => value);
       assert.deepEqual({ ...of(schema, '7') }, { raw: of(schema, '7').raw });
       assert.deepEqual(of(schema, '7'), of(schema, '7'));

@@ -10,6 +10,9 @@ import {
   type EtcdClient,
   InvalidArgumentError,
   json,
+  type Keyspace,
+  type KeyValueCodec,
+  OrderedReads,
   prefix,
   StatusCode,
   type TypedKeyValue,
@@ -61,6 +64,28 @@ overEachTransport('a view with codecs', (connect) => {
     // @ts-expect-error a user needs a role
     const wrong = () => users.put('bob', { name: 'Bob' });
     assert.equal(typeof wrong, 'function');
+  });
+
+  test('has the types of its codecs, wherever the view goes', () => {
+    type Numbers<Key> = Keyspace<Key, number, TypedKeyValue<Key, number>>;
+    const take = (_view: Numbers<Uint8Array>): void => {};
+    const never = () => {
+      // @ts-expect-error keys and values are text
+      const wrong: Numbers<number> = etcd.withCodec({});
+      // @ts-expect-error keys are text
+      take(etcd.withCodec({ value: json<number>() }));
+      // @ts-expect-error values are text
+      take(etcd.withCodec({ key: bytes }));
+      return wrong;
+    };
+    assert.equal(typeof never, 'function');
+    const reads = new OrderedReads(etcd.withCodec({ value: json<number>() }));
+    checkType<Same<ReturnType<typeof reads.get>, Promise<TypedKeyValue<string, number> | undefined>>>();
+    const both: KeyValueCodec<string, number> = { value: json<number>() };
+    const views = [etcd.withCodec(both), etcd.withCodec<string, number>({ value: json<number>() })];
+    checkType<Same<typeof views, Numbers<string>[]>>();
+    const shards = etcd.withCodec({ key: shardKey });
+    checkType<Same<Parameters<typeof shards.put>[1], string>>();
   });
 
   test('types prevKv, ranges, deletes and watch events', async () => {

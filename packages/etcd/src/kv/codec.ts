@@ -146,8 +146,9 @@ export function jsonText(what: string, value: unknown): string {
  * A key with its value and history, seen through a codec. A value that can't be decoded fails only where it is read.
  *
  * With the codecs `utf8` and `json()` the key and the value are decoded together with the answer. They are fields, which
- * copies of the entry have, too. A codec of your own, and the function given to `json()`, is called when the key or the
- * value is first read. Copies of such an entry have `raw` instead.
+ * copies of the entry have, too. Where there is no value, as in the event of a delete, or it can't be decoded, copies have
+ * `raw` instead of `value`. Any other codec, `bytes` too, and the function given to `json()`, is called when the key or the
+ * value is first read. Copies of such an entry, and of one whose key can't be decoded, have only `raw`.
  */
 export abstract class TypedKeyValue<Key, Value> {
   static {
@@ -257,7 +258,33 @@ class DecodedKeyValue<Key, Value> extends TypedKeyValue<Key, Value> {
 
 const encoder = new TextEncoder();
 
-/** A key whose value isn't decoded until it is read, can't be decoded, or was deleted. */
+/** A key whose text was decoded, but which has no value, or one that can't be decoded. */
+class ValuelessKeyValue<Key, Value> extends TypedKeyValue<Key, Value> {
+  declare readonly key: Key;
+  declare readonly createRevision: bigint;
+  declare readonly modRevision: bigint;
+  declare readonly version: bigint;
+  declare readonly lease: bigint;
+  declare readonly raw: KeyValue;
+  readonly #codec: Decoders<Key, Value>;
+
+  constructor(key: Key, raw: KeyValue, codec: Decoders<Key, Value>) {
+    super();
+    this.#codec = codec;
+    this.key = key;
+    this.createRevision = raw.createRevision;
+    this.modRevision = raw.modRevision;
+    this.version = raw.version;
+    this.lease = raw.lease;
+    this.raw = raw;
+  }
+
+  override get value(): Value {
+    return valueIn(this.raw, this.#codec);
+  }
+}
+
+/** A key that isn't decoded until it is read, or can't be decoded. */
 class UnreadKeyValue<Key, Value> extends TypedKeyValue<Key, Value> {
   declare readonly raw: KeyValue;
   readonly #codec: Decoders<Key, Value>;
@@ -276,9 +303,7 @@ class UnreadKeyValue<Key, Value> extends TypedKeyValue<Key, Value> {
   }
 
   override get value(): Value {
-    if (isDeleted(this.raw.version, this.raw.modRevision))
-      throw undecodable(`${JSON.stringify(this.raw.keyText())} was deleted, and has no value`, undefined);
-    if (this.#value === unread) this.#value = decode(this.#codec.value, 'value', this.raw.value, this.raw);
+    if (this.#value === unread) this.#value = valueIn(this.raw, this.#codec);
     return this.#value;
   }
 
@@ -310,6 +335,13 @@ function isDeleted(version: bigint, modRevision: bigint): boolean {
 export interface Decoders<Key, Value> {
   readonly key: Codec<never, Key>;
   readonly value: Codec<never, Value>;
+}
+
+/** Throws CodecError for a deleted key, and where the value can't be decoded. */
+function valueIn<Value>(raw: KeyValue, { value }: Decoders<unknown, Value>): Value {
+  if (isDeleted(raw.version, raw.modRevision))
+    throw undecodable(`${JSON.stringify(raw.keyText())} was deleted, and has no value`, undefined);
+  return decode(value, 'value', raw.value, raw);
 }
 
 function decode<T>(codec: Codec<never, T>, what: 'key' | 'value', encoded: Uint8Array, raw: KeyValue): T {
@@ -373,17 +405,20 @@ export class CodecMapping<KeyIn, ValueIn, KeyOut, ValueOut>
   entry(kv: KeyValue): TypedKeyValue<KeyOut, ValueOut> {
     const { createRevision, modRevision, version, lease } = kv;
     const decoder = this.#textDecoder;
-    if (decoder !== undefined && !isDeleted(version, modRevision)) {
+    let key: KeyOut | undefined;
+    if (decoder !== undefined) {
       try {
-        const key = strictTextOf(kv.key, this.#bytes.prefix.length) as KeyOut;
-        const text = strictTextOf(kv.value);
-        const value = decoder(text);
-        return new DecodedKeyValue(key, value, createRevision, modRevision, version, lease, text);
+        key = strictTextOf(kv.key, this.#bytes.prefix.length) as KeyOut;
+        if (!isDeleted(version, modRevision)) {
+          const text = strictTextOf(kv.value);
+          const value = decoder(text);
+          return new DecodedKeyValue(key, value, createRevision, modRevision, version, lease, text);
+        }
       } catch {
         // It fails again where it is read.
       }
     }
-    return new UnreadKeyValue(this.#bytes.entry(kv), this.#decoders);
+    return this.#undecoded(key, this.#bytes.entry(kv));
   }
 
   entryAt(
@@ -398,20 +433,30 @@ export class CodecMapping<KeyIn, ValueIn, KeyOut, ValueOut>
     lease: bigint,
   ): TypedKeyValue<KeyOut, ValueOut> {
     const decoder = this.#textDecoder;
-    if (decoder !== undefined && !isDeleted(version, modRevision)) {
+    let keyText: KeyOut | undefined;
+    if (decoder !== undefined) {
       const { message } = reader;
       try {
-        const keyText = strictTextOf(message, key + this.#bytes.prefix.length, keyEnd) as KeyOut;
-        const text = strictTextOf(message, value, valueEnd);
-        const decoded = decoder(text);
-        return new DecodedKeyValue(keyText, decoded, createRevision, modRevision, version, lease, text);
+        keyText = strictTextOf(message, key + this.#bytes.prefix.length, keyEnd) as KeyOut;
+        if (!isDeleted(version, modRevision)) {
+          const text = strictTextOf(message, value, valueEnd);
+          const decoded = decoder(text);
+          return new DecodedKeyValue(keyText, decoded, createRevision, modRevision, version, lease, text);
+        }
       } catch {
         // It fails again where it is read.
       }
     }
-    return new UnreadKeyValue(
+    return this.#undecoded(
+      keyText,
       this.#bytes.entryAt(reader, key, keyEnd, value, valueEnd, createRevision, modRevision, version, lease),
-      this.#decoders,
     );
+  }
+
+  /** @param key the key, if it was decoded. */
+  #undecoded(key: KeyOut | undefined, raw: KeyValue): TypedKeyValue<KeyOut, ValueOut> {
+    return key === undefined
+      ? new UnreadKeyValue(raw, this.#decoders)
+      : new ValuelessKeyValue(key, raw, this.#decoders);
   }
 }

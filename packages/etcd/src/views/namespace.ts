@@ -72,6 +72,25 @@ export class Namespace extends Keyspace<Bytes, Bytes, KeyValue> {
    *
    * Ranges (`prefix()` and similar) still consist of bytes. Both codecs are `utf8` by default.
    */
+  withCodec(codec: {
+    readonly key?: undefined;
+    readonly value?: undefined;
+  }): Keyspace<string, string, TypedKeyValue<string, string>>;
+  /** The same, with keys as text. */
+  withCodec<ValueIn, ValueOut>(codec: {
+    readonly key?: undefined;
+    readonly value: Codec<ValueIn, ValueOut>;
+  }): Keyspace<string, ValueIn, TypedKeyValue<string, ValueOut>>;
+  /** The same, with values as text. */
+  withCodec<KeyIn, KeyOut>(codec: {
+    readonly key: Codec<KeyIn, KeyOut>;
+    readonly value?: undefined;
+  }): Keyspace<KeyIn, string, TypedKeyValue<KeyOut, string>>;
+  /** The same, with any codecs. */
+  withCodec<KeyIn = string, ValueIn = string, KeyOut = KeyIn, ValueOut = ValueIn>(
+    codec: KeyValueCodec<KeyIn, ValueIn, KeyOut, ValueOut>,
+  ): Keyspace<KeyIn, ValueIn, TypedKeyValue<KeyOut, ValueOut>>;
+  // Overloads: an absent codec would leave the types of keys or values to what the result is assigned to.
   withCodec<KeyIn = string, ValueIn = string, KeyOut = KeyIn, ValueOut = ValueIn>(
     codec: KeyValueCodec<KeyIn, ValueIn, KeyOut, ValueOut>,
   ): Keyspace<KeyIn, ValueIn, TypedKeyValue<KeyOut, ValueOut>> {
