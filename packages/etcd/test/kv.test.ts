@@ -464,17 +464,17 @@ overEachTransport('KV', (connect) => {
       }, CompactedError);
     });
 
-    test('heeds its signal between pages', async () => {
+    test('heeds its signal between two keys of a page', async () => {
       const controller = new AbortController();
       const reason = new Error('enough');
-      const found: string[] = [];
+      let found = 0;
       await assert.rejects(async () => {
-        for await (const kv of etcd.iterate(prefix('p/'), { pageSize: 5, signal: controller.signal })) {
-          found.push(kv.keyText());
+        for await (const _kv of etcd.iterate(prefix('p/'), { pageSize: 5, signal: controller.signal })) {
+          found += 1;
           controller.abort(reason);
         }
       }, reason);
-      assert.ok(found.length >= 5 && found.length < count, `${found.length} keys`);
+      assert.equal(found, 1);
     });
 
     test('refuses a page size that is none', () => {

@@ -19,6 +19,7 @@ import {
   type PageOptions,
   prefix,
 } from '../src/index.js';
+import { FEWEST_OF_HALF } from '../src/kv/list-requests.js';
 import { SPARE } from '../src/kv/near-ends.js';
 import { overEachTransport, withClient, withServer } from './support/clients.js';
 import { keyShapes, keysOfShape } from './support/key-shapes.js';
@@ -134,6 +135,45 @@ overEachTransport('a long range', (connect) => {
       if (change.type === 'synced') break;
     }
     assert.deepEqual(base, kvs);
+  });
+
+  for (const shape of ['UUIDs', 'words']) {
+    test(`comes in long pages as it does at once: ${shape}`, async () => {
+      const revision = await write(etcd, keysOfShape(shape, 3 * KEYS, below, 'p/'));
+      for (const options of [{}, { minModRevision: revision }]) {
+        const { kvs } = await etcd.range(prefix('p/'), options);
+        for (const pageSize of [2 * FEWEST_OF_HALF, 2_500]) {
+          const pages: KeyValue[][] = [];
+          for await (const page of etcd.pages(prefix('p/'), { ...options, pageSize })) pages.push(page.kvs);
+          assert.deepEqual(pages.flat(), kvs, `seed ${SEED}, ${pageSize} a page`);
+          assert.ok(pages.slice(0, -1).every(({ length }) => length === pageSize));
+          const found: KeyValue[] = [];
+          for await (const kv of etcd.iterate(prefix('p/'), { ...options, pageSize })) found.push(kv);
+          assert.deepEqual(found, kvs, `seed ${SEED}, ${pageSize} a page`);
+        }
+      }
+    });
+  }
+
+  test('is left by its signal at once, with keys that have come already', async () => {
+    await write(etcd, keysOfShape('decimal numbers', 300, below, 'p/'));
+    const reason = new Error('enough');
+    const lists = [
+      [(options: PageOptions) => etcd.iterate(prefix('p/'), options), 3],
+      [(options: PageOptions) => etcd.iterate(prefix('p/'), options), 300],
+      [(options: PageOptions) => etcd.pages(prefix('p/'), { ...options, pageSize: 100 }), 1],
+      [(options: PageOptions) => etcd.pages(prefix('p/'), { ...options, pageSize: 100 }), 3],
+    ] as const;
+    for (const [list, last] of lists) {
+      const controller = new AbortController();
+      const items = list({ signal: controller.signal });
+      let seen = 0;
+      await assert.rejects(async () => {
+        for await (const _item of items) if (++seen === last) controller.abort(reason);
+      }, reason);
+      assert.equal(seen, last);
+      assert.equal((await items.next()).done, true);
+    }
   });
 
   test('is seen at one revision, while keys come and go', async () => {

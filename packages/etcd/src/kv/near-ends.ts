@@ -2,9 +2,12 @@ import type { RangeMessage } from '../rpc/messages/range-response.js';
 import { type Distance, KeyAlphabet, type Sum } from './key-alphabet.js';
 import { isEndless, type RangeBytes } from './key-range.js';
 
-/** What is used of the answer to a request for some keys of a range. */
+type Keys = RangeMessage['kvs'];
+
+/** What is used of the answers to requests for some keys of a range. */
 export interface SomeKeys {
-  readonly kvs: RangeMessage['kvs'];
+  /** The keys, in the answers that they came in. None of them is empty. */
+  readonly parts: readonly Keys[];
   /** Whether the request's range has more keys than these. */
   readonly more: boolean;
   /** How many keys the request's range has, by etcd, which doesn't apply filters here. */
@@ -29,6 +32,9 @@ const MANY = 2;
 /** Of an answer that is short enough to be decoded at once, one of so many keys is looked at. */
 const SAMPLED_OF_FEW = 8;
 
+/** Of a longer answer, about so many keys are looked at. */
+const MOST_SAMPLES = 32;
+
 /**
  * Chooses how far each request for a page reaches into the range. For each request etcd visits all keys of the range
  * that was asked for, to count them, and writers wait meanwhile. With a filter it even reads them all. So the end of a long
@@ -37,6 +43,7 @@ const SAMPLED_OF_FEW = 8;
  */
 export class NearEnds {
   readonly #rangeEnd: Uint8Array;
+  readonly #pageSize: number;
   /** How many keys to have before the end. */
   readonly #aim: number;
   readonly #alphabet = new KeyAlphabet();
@@ -48,6 +55,8 @@ export class NearEnds {
   #moved: { readonly rest: number; readonly left: number; readonly above: number | undefined } | undefined;
   /** How far it is moved next. */
   #step: Distance | undefined;
+  /** Whether the end was too far the last time that it was moved. */
+  #wasFar = false;
   /** The last page with keys. */
   #page:
     | { readonly first: Uint8Array | undefined; readonly last: Uint8Array; readonly length: number }
@@ -62,38 +71,45 @@ export class NearEnds {
 
   constructor({ rangeEnd }: RangeBytes, pageSize: number) {
     this.#rangeEnd = rangeEnd;
+    this.#pageSize = pageSize;
     this.#end = rangeEnd;
     this.#aim = Math.max(2 * pageSize, FEWEST_WANTED);
   }
 
   /**
-   * The next request's range, after the answer to one for at most `limit` keys; `undefined` at the end of the range.
-   *
-   * @param next how many keys the next request is for.
+   * The next range to ask for a page of, and how many keys it has if that is known; `undefined` at the end of the range.
    */
-  after({ kvs, more, count }: SomeKeys, limit: number, next: number): RangeBytes | undefined {
-    const last = lastOf(kvs);
+  after(some: SomeKeys): (RangeBytes & { readonly left: number | undefined }) | undefined {
+    const { parts, more, count } = some;
+    const last = lastOf(parts);
     const isRest = this.#end === this.#rangeEnd;
     if (more ? last === undefined : isRest) return undefined;
     const start = more && last ? Buffer.concat([last, Uint8Array.of(0)]) : this.#end;
-    const left = more ? Math.max(0, count - kvs.length) : 0;
-    if (!isRest || left > MANY * this.#aim) {
-      this.#learn(kvs, count, more, kvs.length < limit);
-      this.#moveEnd(kvs, left, next);
-    }
-    return { key: start, rangeEnd: this.#end };
+    const left = more ? Math.max(0, count - lengthOf(parts)) : 0;
+    this.#learn(some);
+    const expected = isRest && left <= MANY * this.#aim ? left : this.#moveEnd(last, left);
+    return { key: start, rangeEnd: this.#end, left: expected };
   }
 
-  #learn(kvs: SomeKeys['kvs'], count: number, more: boolean, isShort: boolean): void {
+  /** A key that is about so many keys after this one, and before `rangeEnd`; `undefined` if none can be told. */
+  keyAfter(key: Uint8Array, keys: number, rangeEnd: Uint8Array): Uint8Array | undefined {
+    const step = this.#stepOf(keys);
+    if (step === undefined || this.#lastKey === undefined) return undefined;
+    return this.#sum(key, this.#alphabet.normal(step, this.#lastKey.length - 1), rangeEnd)?.key;
+  }
+
+  #learn({ parts, more, count }: SomeKeys): void {
+    const length = lengthOf(parts);
+    const isShort = !more && length < this.#pageSize;
     this.#short = isShort ? this.#short + 1 : 0;
     this.#spare += isShort ? -1 : SPARE.perPage;
-    if (!more) this.#seen = { keys: this.#seen.keys + count, matches: this.#seen.matches + kvs.length };
-    const samples = samplesOf(kvs);
+    if (!more) this.#seen = { keys: this.#seen.keys + count, matches: this.#seen.matches + length };
+    const samples = parts.flatMap(samplesOf);
     this.#alphabet.learn(this.#lastKey ? [this.#lastKey, ...samples] : samples);
     const [first] = samples;
     const last = samples.at(-1);
     // The distance of a page of one key is that from the key before it.
-    if (last) this.#page = { first: kvs.length > 1 ? first : this.#lastKey, last, length: kvs.length };
+    if (last) this.#page = { first: length > 1 ? first : this.#lastKey, last, length };
     this.#lastKey = last ?? this.#lastKey;
     if (this.#moved === undefined) return;
     this.#beyond = Math.max(0, this.#moved.rest - count);
@@ -101,23 +117,31 @@ export class NearEnds {
     this.#moved = undefined;
   }
 
-  /** @param left how many keys are left before the end. */
-  #moveEnd(kvs: SomeKeys['kvs'], left: number, next: number): void {
+  /**
+   * @param left how many keys are left before the end.
+   * @returns how many there are now, if that is known.
+   */
+  #moveEnd(last: Uint8Array | undefined, left: number): number | undefined {
     const isFar = left > TOO_MANY * this.#wanted;
-    if (!isFar && left > next * this.#keysPerMatch) return;
+    if (!isFar && left > this.#pageSize * this.#keysPerMatch) return left;
     const rest = left + this.#beyond;
     // Where it is too far, it is moved back.
-    const from = isFar ? lastOf(kvs) : this.#end;
-    if (isFar || this.#step === undefined) this.#step = this.#stepOfPage();
+    const from = isFar ? last : this.#end;
+    // The step has been adapted to that. If that didn't help, it is calculated anew.
+    const isFarAgain = isFar && this.#wasFar;
+    this.#wasFar = isFar;
+    if (isFarAgain || this.#step === undefined) this.#step = this.#stepOf(this.#aim);
     const mayBeShort = this.#spare >= 1 && this.#short < MOST_SHORT;
     const moved = rest > MANY * this.#wanted && mayBeShort && from ? this.#endAfter(from) : undefined;
     if (moved) {
       this.#moved = { rest, left: isFar ? 0 : left, above: moved.above };
       this.#end = moved.key;
-    } else if (left <= next) {
-      this.#end = this.#rangeEnd;
-      this.#beyond = 0;
+      return undefined;
     }
+    if (left > this.#pageSize) return left;
+    this.#end = this.#rangeEnd;
+    this.#beyond = 0;
+    return rest;
   }
 
   /** How many keys a filter looks at for each that it lets pass. */
@@ -143,31 +167,41 @@ export class NearEnds {
     this.#step = { ...this.#step, steps: (this.#step.steps * this.#wanted) / added };
   }
 
-  /** A step for as many keys as wanted, if they are as close together as those of the last page. */
-  #stepOfPage(): Distance | undefined {
+  /** A step for so many keys, if they are as close together as those of the last page. */
+  #stepOf(keys: number): Distance | undefined {
     if (this.#page === undefined) return undefined;
     const { first, last, length } = this.#page;
     const { depth, steps } = this.#alphabet.distance(first ?? last, last);
-    return { depth, steps: (steps * this.#aim) / Math.max(1, length - 1) };
+    return { depth, steps: (steps * keys) / Math.max(1, length - 1) };
   }
 
   #endAfter(key: Uint8Array): Sum | undefined {
     if (this.#step === undefined || this.#lastKey === undefined) return undefined;
     this.#step = this.#alphabet.normal(this.#step, this.#lastKey.length - 1);
-    const sum = this.#alphabet.add(key, this.#step);
-    const isWithin =
-      sum && (isEndless({ rangeEnd: this.#rangeEnd }) || Buffer.compare(sum.key, this.#rangeEnd) < 0);
-    return isWithin ? sum : undefined;
+    return this.#sum(key, this.#step, this.#rangeEnd);
+  }
+
+  /** `undefined` where the sum isn't before `rangeEnd`. */
+  #sum(key: Uint8Array, step: Distance, rangeEnd: Uint8Array): Sum | undefined {
+    const sum = this.#alphabet.add(key, step);
+    return sum && (isEndless({ rangeEnd }) || Buffer.compare(sum.key, rangeEnd) < 0) ? sum : undefined;
   }
 }
 
-function lastOf(kvs: SomeKeys['kvs']): Uint8Array | undefined {
-  return (Array.isArray(kvs) ? kvs.at(-1) : kvs.last)?.key;
+function lastOf(parts: readonly Keys[]): Uint8Array | undefined {
+  const last = parts.at(-1);
+  return (Array.isArray(last) ? last.at(-1) : last?.last)?.key;
+}
+
+function lengthOf(parts: readonly Keys[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
 }
 
 /** Some of the keys in order, with the first and the last one. */
-function samplesOf(kvs: SomeKeys['kvs']): Uint8Array[] {
-  const some = Array.isArray(kvs) ? kvs.filter((_, i) => i % SAMPLED_OF_FEW === 0) : kvs.samples();
-  const last = lastOf(kvs);
+function samplesOf(keys: Keys): Uint8Array[] {
+  const some = Array.isArray(keys)
+    ? keys.filter((_, i) => i % SAMPLED_OF_FEW === 0)
+    : keys.samples(MOST_SAMPLES);
+  const last = lastOf([keys]);
   return last ? [...some.map(({ key }) => key), last] : [];
 }

@@ -1,66 +1,50 @@
-import type { RangeMessage } from '../rpc/messages/range-response.js';
-import type { RangeBytes } from './key-range.js';
-import { NearEnds } from './near-ends.js';
+import type { Keys, Listed } from './list-requests.js';
 
-type Keys = RangeMessage['kvs'];
+/** The next keys of an answer that no page before has. */
+export interface PagePart {
+  readonly keys: Keys;
+  readonly length: number;
+}
 
-/** A page whose keys may not be decoded yet. */
+/** A page whose keys may not be decoded yet. Those of the pages before are taken first. */
 export interface Page {
-  readonly revision: bigint;
-  /** The keys, in the answers that they came in. */
-  readonly parts: Keys[];
+  readonly parts: readonly PagePart[];
   /** Whether there is another page. */
   readonly more: boolean;
 }
 
-/** What to ask for next. */
-export interface PageRequest extends RangeBytes {
-  readonly limit: number;
-}
-
-/** Makes pages of one size of the answers to the requests that {@link NearEnds} chooses. */
+/** Makes pages of one size of answers of any size. */
 export class PageAssembler {
-  readonly #range: RangeBytes;
   readonly #pageSize: number;
-  readonly #revision: bigint;
-  #ends: NearEnds | undefined;
   /** The page that isn't complete yet, or may be the last one. */
-  #parts: Keys[] = [];
+  #parts: PagePart[] = [];
   #length = 0;
-  #next: PageRequest | undefined;
 
-  constructor(range: RangeBytes, pageSize: number, revision: bigint) {
-    this.#range = range;
+  constructor(pageSize: number) {
     this.#pageSize = pageSize;
-    this.#revision = revision;
   }
 
-  /** The next request; `undefined` when all pages are there. */
-  get next(): PageRequest | undefined {
-    return this.#next;
-  }
-
-  /** The pages that an answer completes: at most two. */
-  take({ kvs, more, count }: RangeMessage): Page[] {
+  /** The pages that these keys complete. At the end of the range that is all, and at least one. */
+  take({ parts, more }: Listed, isEnd: boolean): Page[] {
     const pages: Page[] = [];
-    const limit = this.#next?.limit ?? this.#pageSize;
-    if (kvs.length > 0) {
-      if (this.#length === this.#pageSize) pages.push(this.#page(true));
-      this.#parts.push(kvs);
-      this.#length += kvs.length;
-      if (this.#length === this.#pageSize && more) pages.push(this.#page(true));
+    // Removed, so that no list holds them while the next ones are awaited.
+    for (let keys = parts.shift(); keys !== undefined; keys = parts.shift()) {
+      for (let from = 0; from < keys.length; ) {
+        // There is a key after this page.
+        if (this.#length === this.#pageSize) pages.push(this.#page(true));
+        const length = Math.min(this.#pageSize - this.#length, keys.length - from);
+        this.#parts.push({ keys: Array.isArray(keys) ? keys.slice(from, from + length) : keys, length });
+        this.#length += length;
+        from += length;
+      }
     }
-    // Most ranges have one page.
-    if (more) this.#ends ??= new NearEnds(this.#range, this.#pageSize);
-    const missing = this.#pageSize - this.#length || this.#pageSize;
-    const next = this.#ends?.after({ kvs, more, count: Number(count) }, limit, missing);
-    this.#next = next && { ...next, limit: missing };
-    if (next === undefined) pages.push(this.#page(false));
+    if (isEnd) pages.push(this.#page(false));
+    else if (this.#length === this.#pageSize && more) pages.push(this.#page(true));
     return pages;
   }
 
   #page(more: boolean): Page {
-    const page = { revision: this.#revision, parts: this.#parts, more };
+    const page = { parts: this.#parts, more };
     this.#parts = [];
     this.#length = 0;
     return page;

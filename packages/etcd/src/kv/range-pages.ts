@@ -21,11 +21,15 @@ import {
   rangeMethod,
   rangeRequest,
 } from './kv.js';
-import { type Page, PageAssembler } from './page-assembler.js';
+import { type Listed, type ListRequest, ListRequests } from './list-requests.js';
+import { PageAssembler } from './page-assembler.js';
 
 /** Options of `iterate` and `pages`. `timeoutMs` is the deadline of each request. */
 export interface PageOptions extends Omit<RangeOptions, 'limit' | 'sortBy' | 'sortOrder' | 'countOnly'> {
-  /** Largest number of keys in one request. At most two such pages are held in memory. Default 1 000. */
+  /**
+   * Largest number of keys in one request. About two such pages are held in memory: the one that is used, and the next.
+   * Default 1 000.
+   */
   readonly pageSize?: number | undefined;
 }
 
@@ -48,6 +52,8 @@ export interface RangePage<Entry = KeyValue> {
   readonly more: boolean;
 }
 
+const PAGE_SIZE = 1_000;
+
 /**
  * How many keys are decoded at a time where they are wanted one by one. Only that many keys of a page exist as objects
  * at a time.
@@ -67,7 +73,8 @@ export function rangePages<Entry>(
   maker: EntryMaker<Entry>,
 ): AsyncGenerator<RangePage<Entry>, void, void> {
   pageOptions.check(options);
-  return leavable((left) => decodedPages(pagesOf(rpc, range, options, left), maker));
+  const { pageSize = PAGE_SIZE, signal } = options;
+  return leavable((left) => decodedPages(listsOf(rpc, range, options, left), pageSize, maker), signal);
 }
 
 /**
@@ -83,34 +90,40 @@ export function rangePortions<Entry>(
   maker: EntryMaker<Entry>,
 ): AsyncGenerator<Entry[], void, void> {
   pageOptions.check(options);
-  return leavable((left) => decodedPortions(pagesOf(rpc, range, options, left), maker));
+  return leavable((left) => decodedPortions(listsOf(rpc, range, options, left), maker), options.signal);
 }
 
 function leavable<T>(
   make: (left: AbortSignal) => AsyncGenerator<T, void, void>,
+  signal: AbortSignal | undefined,
 ): AsyncGenerator<T, void, void> {
   const leaving = new AbortController();
-  return new Leavable(make(leaving.signal), () => leaving.abort());
+  return new Leavable(make(leaving.signal), () => leaving.abort(), signal);
 }
 
 async function* decodedPages<Entry>(
-  pages: AsyncGenerator<Page, void, void>,
+  lists: AsyncGenerator<ListedAt, void, void>,
+  pageSize: number,
   maker: EntryMaker<Entry>,
 ): AsyncGenerator<RangePage<Entry>, void, void> {
-  for await (const { revision, parts, more } of pages) {
-    const kvs = parts.flatMap((part) =>
-      Array.isArray(part) ? part.map((kv) => maker.entry(kv)) : part.take(Number.POSITIVE_INFINITY, maker),
-    );
-    yield answer({ revision, kvs, more });
+  const assembler = new PageAssembler(pageSize);
+  for await (const { revision, listed, isEnd } of lists) {
+    for (const { parts, more } of assembler.take(listed, isEnd)) {
+      const kvs = parts.flatMap(({ keys, length }) =>
+        Array.isArray(keys) ? keys.map((kv) => maker.entry(kv)) : keys.take(length, maker),
+      );
+      yield answer({ revision, kvs, more });
+    }
   }
 }
 
 async function* decodedPortions<Entry>(
-  pages: AsyncGenerator<Page, void, void>,
+  lists: AsyncGenerator<ListedAt, void, void>,
   maker: EntryMaker<Entry>,
 ): AsyncGenerator<Entry[], void, void> {
-  for await (const { parts } of pages) {
-    // Removed, so that they aren't in memory while the next page is awaited.
+  for await (const { listed } of lists) {
+    const { parts } = listed;
+    // Removed, so that they aren't in memory while the next ones are awaited.
     for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
       if (Array.isArray(part)) {
         yield part.map((kv) => maker.entry(kv));
@@ -122,65 +135,75 @@ async function* decodedPortions<Entry>(
   }
 }
 
-async function* pagesOf(
+/** Some consecutive keys of a range. */
+interface ListedAt {
+  readonly revision: bigint;
+  readonly listed: Listed;
+  /** Whether the range has no more keys. */
+  readonly isEnd: boolean;
+}
+
+/** All keys of a range. The next ones are requested while those before them are being used. */
+async function* listsOf(
   rpc: Rpc,
   range: RangeBytes,
-  { pageSize = 1_000, ...rest }: PageOptions,
+  { pageSize = PAGE_SIZE, ...rest }: PageOptions,
   left: AbortSignal,
-): AsyncGenerator<Page, void, void> {
+): AsyncGenerator<ListedAt, void, void> {
   using linked = new LinkedSignal([rest.signal, left]);
   const { signal } = linked;
   const { serializable = false } = rest;
   const fetch = (
-    keys: RangeBytes,
-    limit: number,
+    { limit, ...keys }: ListRequest,
     revision: RangeOptions['revision'],
   ): Promise<RangeMessage> => {
     const request = { ...rest, limit, ...(revision !== undefined && { revision }) };
     return rpc.call(pageCall, () => rangeRequest(keys, request), { ...rest, signal });
   };
+  const requests = new ListRequests(range, pageSize);
   // No variable holds an answer while the next one is awaited.
-  const { first, revision, assembler, ready } = open(
-    await fetch(range, pageSize, rest.revision),
-    range,
-    pageSize,
+  let { listed, first, revision } = opened(
+    requests,
+    await fetch({ ...range, limit: pageSize }, rest.revision),
     rest.revision,
   );
-  for (let { next } = assembler; next !== undefined; next = assembler.next) {
-    // There are two if it wasn't known at first that the one before isn't the last. No more than two are held.
-    if (ready.length > 1) yield ready.shift() as Page;
-    const following = fetch(next, next.limit, revision).catch((error: unknown) => {
-      // A member that lags may not have reached this revision.
-      if (serializable || !isFutureRevision(error)) throw error;
-      throw new StoreReplacedError(first, unknownState, { cause: error });
-    });
+  for (let { next } = requests; next !== undefined; next = requests.next) {
+    const following = Promise.all(next.map((request) => fetch(request, revision)));
     // Its failure is reported when it is its turn, if that turn comes.
     following.catch(() => {});
-    // Otherwise the request would be sent only when a loop over keys that are there has come to their end.
+    // Otherwise the requests would be sent only when a loop over keys that are there has come to their end.
     await endOfTurn();
-    while (ready.length > 0) yield ready.shift() as Page;
-    ready.push(...assembler.take(serializable ? await following : ofSameStore(first, await following)));
+    yield { revision, listed, isEnd: false };
+    listed = requests.take(await ofSameStore(following, first, serializable));
   }
-  while (ready.length > 0) yield ready.shift() as Page;
+  yield { revision, listed, isEnd: true };
 }
 
-function open(
-  message: RangeMessage,
-  range: RangeBytes,
-  pageSize: number,
-  revision: RangeOptions['revision'],
-) {
+function opened(requests: ListRequests, message: RangeMessage, wanted: RangeOptions['revision']) {
   const first = knownHeader(message.header);
-  const wanted = BigInt(revision ?? 0n);
-  const actual = wanted === 0n ? first.revision : wanted;
-  const assembler = new PageAssembler(range, pageSize, actual);
-  return { first, revision: actual, assembler, ready: assembler.take(message) };
+  const revision = BigInt(wanted ?? 0n) || first.revision;
+  return { first, revision, listed: requests.take([message]) };
 }
 
-function ofSameStore(first: ResponseHeader, message: RangeMessage): RangeMessage {
-  const header = knownHeader(message.header);
-  if (isReplaced(first, header)) throw new StoreReplacedError(first, header);
-  return message;
+/** The answers, if they come from the store that gave the first one. */
+async function ofSameStore(
+  answers: Promise<RangeMessage[]>,
+  first: ResponseHeader,
+  serializable: boolean,
+): Promise<RangeMessage[]> {
+  let messages: RangeMessage[];
+  try {
+    messages = await answers;
+  } catch (error) {
+    // A member that lags may not have reached this revision.
+    if (serializable || !isFutureRevision(error)) throw error;
+    throw new StoreReplacedError(first, unknownState, { cause: error });
+  }
+  for (const { header } of serializable ? [] : messages) {
+    const known = knownHeader(header);
+    if (isReplaced(first, known)) throw new StoreReplacedError(first, known);
+  }
+  return messages;
 }
 
 const pageCall = idempotentCall(rangeMethod, (message: RangeMessage) => message, pageOptions);

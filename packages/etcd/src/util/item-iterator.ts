@@ -20,17 +20,21 @@ export interface ItemSource<T> {
  */
 export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
   readonly #source: ItemSource<T>;
+  readonly #signal: AbortSignal | undefined;
   #items: readonly T[] = none;
   #index = 0;
   #over = false;
   /** The result of the call that waits for the next portion. */
   #refilling: Promise<IteratorResult<T, void>> | undefined;
 
-  constructor(source: ItemSource<T>) {
+  /** @param signal ends it with its reason before the next item, also before those that have arrived. */
+  constructor(source: ItemSource<T>, signal?: AbortSignal) {
     this.#source = source;
+    this.#signal = signal;
   }
 
   next(): Promise<IteratorResult<T, void>> {
+    if (this.#signal?.aborted && !this.#over) return this.#aborted(this.#signal);
     // While V8 is cold, a call for each item would cost as much as everything else here.
     if (this.#index < this.#items.length && !this.#over) {
       return resolved({ done: false, value: this.#items[this.#index++] as T });
@@ -72,6 +76,11 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.return();
+  }
+
+  async #aborted({ reason }: AbortSignal): Promise<never> {
+    await this.return();
+    throw reason;
   }
 
   // A loop may wait for long. What it waits by is then copied by V8's garbage collector, with what it gets: the fewer
@@ -123,13 +132,19 @@ interface Looped<T> extends AsyncGenerator<T, void, void> {
 export class Leavable<T> implements Looped<T> {
   readonly #items: AsyncGenerator<T, void, void>;
   readonly #leave: () => void;
+  readonly #signal: AbortSignal | undefined;
   #waiting = 0;
-  #left = false;
+  /** It was left, or it has ended. */
+  #over = false;
 
-  /** @param leave ends what the generator waits for, normally or with an error. */
-  constructor(items: AsyncGenerator<T, void, void>, leave: () => void) {
+  /**
+   * @param leave ends what the generator waits for, normally or with an error.
+   * @param signal ends it with its reason before the next item, also before those that have arrived.
+   */
+  constructor(items: AsyncGenerator<T, void, void>, leave: () => void, signal?: AbortSignal) {
     this.#items = items;
     this.#leave = leave;
+    this.#signal = signal;
   }
 
   get waiting(): boolean {
@@ -137,11 +152,18 @@ export class Leavable<T> implements Looped<T> {
   }
 
   async next(): Promise<IteratorResult<T, void>> {
+    if (this.#signal?.aborted && !this.#over) {
+      await this.return();
+      throw this.#signal.reason;
+    }
     this.#waiting += 1;
     try {
-      return await this.#items.next();
+      const result = await this.#items.next();
+      if (result.done) this.#over = true;
+      return result;
     } catch (error) {
-      if (this.#left) return { done: true, value: undefined };
+      if (this.#over) return { done: true, value: undefined };
+      this.#over = true;
       throw error;
     } finally {
       this.#waiting -= 1;
@@ -167,7 +189,7 @@ export class Leavable<T> implements Looped<T> {
   }
 
   #end(): void {
-    this.#left = true;
+    this.#over = true;
     this.#leave();
   }
 }

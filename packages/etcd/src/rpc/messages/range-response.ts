@@ -68,9 +68,11 @@ export class EncodedKeyValues {
     return this.#at(this.#place.last);
   }
 
-  /** Every {@link SAMPLED}th key from the first one on, whether they were taken or not. */
-  samples(): EtcdKeyValue[] {
-    return this.#place.sampled.map((position) => this.#at(position));
+  /** Some keys at equal distances from the first one on, fewer than twice as many as wanted, whether they were taken or not. */
+  samples(wanted: number): EtcdKeyValue[] {
+    const { sampled } = this.#place;
+    const every = Math.max(1, Math.floor(sampled.length / wanted));
+    return sampled.filter((_, i) => i % every === 0).map((position) => this.#at(position));
   }
 
   /** The same keys, from the first one on. */
