@@ -91,7 +91,7 @@ export class NearEnds {
     return { key: start, rangeEnd: this.#end, left: expected };
   }
 
-  /** A key that is about so many keys after this one, and before `rangeEnd`; `undefined` if none can be told. */
+  /** A key that is about so many keys after this one, and before `rangeEnd`; `undefined` if none can be calculated. */
   keyAfter(key: Uint8Array, keys: number, rangeEnd: Uint8Array): Uint8Array | undefined {
     const step = this.#stepOf(keys);
     if (step === undefined || this.#lastKey === undefined) return undefined;
@@ -127,7 +127,7 @@ export class NearEnds {
     const rest = left + this.#beyond;
     // Where it is too far, it is moved back.
     const from = isFar ? last : this.#end;
-    // The step has been adapted to that. If that didn't help, it is calculated anew.
+    // The step has been adapted to that. If that didn't help, it is calculated again.
     const isFarAgain = isFar && this.#wasFar;
     this.#wasFar = isFar;
     if (isFarAgain || this.#step === undefined) this.#step = this.#stepOf(this.#aim);
