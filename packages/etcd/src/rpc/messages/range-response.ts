@@ -1,5 +1,5 @@
 import { KVService } from '../generated/etcdserverpb/methods.js';
-import { RangeResponse } from '../generated/etcdserverpb/rpc.js';
+import type { RangeResponse } from '../generated/etcdserverpb/rpc.js';
 import { RangeInOrder } from './in-order.js';
 import type { KeyValue as EtcdKeyValue } from './key-value.js';
 import { type EntryMaker, MessageReader } from './message-reader.js';
@@ -36,7 +36,7 @@ function decoded(reader: MessageReader, method: string): RangeMessage {
   if (kvs === undefined) return RangeInOrder.decode(reader);
   const rest = Buffer.concat([message.subarray(0, kvs.first), message.subarray(kvs.end)]);
   return {
-    ...RangeResponse.decode(new MessageReader(rest)),
+    ...RangeInOrder.decode(new MessageReader(rest)),
     kvs: new EncodedKeyValues(message, kvs, method),
   };
 }
