@@ -19,6 +19,7 @@ import {
   type WatchBatch,
   WatchCancelledError,
   type WatchEvent,
+  type WatchOptions,
 } from '../src/index.js';
 import { overEachTransport, withClient, withServer } from './support/clients.js';
 import { eventually } from './support/eventually.js';
@@ -606,6 +607,36 @@ overEachTransport('watch', (connect) => {
     await assert.rejects(next, ClosedError);
     await assert.rejects(early.ready, ClosedError);
     assert.throws(() => client.watch('a'), ClosedError);
+  });
+
+  test('a loop gets no event after close() or an abort, also of those that came together, and the position says so', async () => {
+    const p = fresh();
+    const puts = Array.from({ length: 3 }, (_, i) => etcd.put(`${p}${i}`, 'v'));
+    const first =
+      (await Promise.all(puts)).map(({ header }) => header.revision).sort((a, b) => Number(a - b))[0] ?? 0n;
+    const stop = new AbortController();
+    const reason = new Error('stop');
+    const ends: [WatchOptions, (watch: Watch) => void, unknown][] = [
+      [{}, (watch) => watch.close(), undefined],
+      [{ signal: stop.signal }, () => stop.abort(reason), reason],
+    ];
+    for (const [options, end, failure] of ends) {
+      const watch = etcd.watch(prefix(p), { startRevision: first, ...options });
+      let seen = 0;
+      let thrown: unknown;
+      try {
+        for await (const event of watch) {
+          seen += 1;
+          assert.equal(watch.revision, event.revision);
+          end(watch);
+        }
+      } catch (error) {
+        thrown = error;
+      }
+      assert.equal(seen, 1);
+      assert.equal(thrown, failure);
+      assert.equal(watch.revision, first);
+    }
   });
 
   test('serves 1,000 watches on one client, each with its own key', async () => {

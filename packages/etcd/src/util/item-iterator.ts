@@ -24,6 +24,7 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
   #items: readonly T[] = none;
   #index = 0;
   #over = false;
+  #dropped = false;
   /** The result of the call that waits for the next portion. */
   #refilling: Promise<IteratorResult<T, void>> | undefined;
 
@@ -36,17 +37,22 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
   next(): Promise<IteratorResult<T, void>> {
     if (this.#signal?.aborted && !this.#over) return this.#aborted(this.#signal);
     // While V8 is cold, a call for each item would cost as much as everything else here.
-    if (this.#index < this.#items.length && !this.#over) {
+    if (this.#index < this.#items.length && !this.#over && !this.#dropped) {
       return resolved({ done: false, value: this.#items[this.#index++] as T });
     }
     if (this.#refilling !== undefined) return this.#refilling.then(this.#nextAfter);
     if (this.#over) return resolved({ done: true, value: undefined });
     // They aren't kept until the next portion comes.
-    this.#items = none;
+    if (!this.#dropped) this.#items = none;
     const arrival = this.#source.arrival();
     if (arrival === undefined) return resolved(this.#filled());
     this.#refilling = arrival.then(this.#filled, this.#failed);
     return this.#refilling;
+  }
+
+  /** The source has dropped what wasn't taken. What was taken and not yielded is dropped, too; only the end is yet to come. */
+  drop(): void {
+    this.#dropped = true;
   }
 
   /** Whether somebody waits for the next item. */

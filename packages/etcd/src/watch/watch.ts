@@ -89,8 +89,8 @@ type Consumer = 'a loop over events' | 'a loop over batches' | 'listeners';
  * `CompactedError` if the next revision was compacted (which can also happen when the watch was without a connection,
  * or its consumer was behind, for too long), `StoreReplacedError` if the store was restored from a backup or replaced
  * by a different cluster, `PermissionDeniedError` and `UnauthenticatedError`, `WatchCancelledError` with the server's
- * reason, `UnavailableError` after `maxDisconnectedMs`, and `signal.reason`. When the client is closed, loops throw a
- * `ClosedError`, and listeners get only `close`.
+ * reason, and `UnavailableError` after `maxDisconnectedMs`. When `signal` aborts, or the client is closed, what was not yet
+ * delivered is dropped: loops throw `signal.reason` or a `ClosedError`, and listeners get the reason, or only `close`.
  */
 export class Watch<Entry = KeyValue>
   extends EventEmitter<WatchEvents<Entry>>
@@ -155,6 +155,7 @@ export class Watch<Entry = KeyValue>
       ended: (over, dropped) => {
         this.#unlisten?.();
         this.#dropped = dropped;
+        if (dropped) this.#iterator?.drop();
         this.#over = over;
         this.#reportEnd();
       },
