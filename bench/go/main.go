@@ -60,6 +60,10 @@ type workload struct {
 	watches int
 	bursts  int
 	slow    int
+	// For what sessions do.
+	sessions int
+	times    int
+	shared   int
 }
 
 const keyPrefix = "bench/"
@@ -69,7 +73,7 @@ func keyName(index int) string { return fmt.Sprintf("%s%04d", keyPrefix, index) 
 func main() {
 	var w workload
 	flag.StringVar(&w.endpoint, "endpoint", "", "etcd's client URL")
-	flag.StringVar(&w.op, "op", "get", "get, put, range, txn, list, leases, cold-start, living, bursts, slow, idle, tail-get, tail-put, watch-replay or watch-many")
+	flag.StringVar(&w.op, "op", "get", "get, put, range, txn, list, leases, cold-start, living, bursts, slow, idle, locks, elections, sessions, keepalives, tail-get, tail-put, watch-replay or watch-many")
 	flag.IntVar(&w.concurrency, "concurrency", 1, "operations in flight")
 	flag.IntVar(&w.valueBytes, "valueBytes", 32, "size of what put writes")
 	flag.IntVar(&w.connections, "connections", 1, "clients, used in turn")
@@ -81,6 +85,9 @@ func main() {
 	flag.IntVar(&w.watches, "watches", 0, "watches of bursts and slow")
 	flag.IntVar(&w.bursts, "bursts", 0, "how often all keys of bursts change")
 	flag.IntVar(&w.slow, "slow", 0, "slow watches beside those of slow")
+	flag.IntVar(&w.sessions, "sessions", 0, "sessions or leases")
+	flag.IntVar(&w.times, "times", 0, "how often each session acquires and releases")
+	flag.IntVar(&w.shared, "shared", 0, "1: all acquire the same")
 	flag.IntVar(&w.leases, "leases", 1000, "leases to keep alive")
 	flag.IntVar(&w.windows, "windows", 1, "timed parts one after another")
 	flag.Int64Var(&w.ttl, "ttl", 6, "TTL of each, in seconds")
@@ -102,7 +109,7 @@ func run(w workload) error {
 	if w.op == "living" {
 		return live(w)
 	}
-	if w.op == "bursts" || w.op == "slow" || w.op == "idle" {
+	if slices.Contains([]string{"bursts", "slow", "idle", "locks", "elections", "sessions", "keepalives"}, w.op) {
 		return pressure(w)
 	}
 	if w.op == "cold-start" {

@@ -42,6 +42,12 @@ func pressure(w workload) error {
 	}
 	result := loadResult{Client: "clientv3"}
 	var latencies []time.Duration
+	var sessions func() ([]time.Duration, error)
+	if w.sessions > 0 {
+		if sessions, err = prepareSessions(ctx, client, w); err != nil {
+			return err
+		}
+	}
 	cpuBefore, start := cpuSeconds(), time.Now()
 	switch w.op {
 	case "bursts":
@@ -50,6 +56,9 @@ func pressure(w workload) error {
 	case "slow":
 		err = slow(ctx, client, w)
 		result.Ops = w.watches * w.events
+	case "locks", "elections", "sessions", "keepalives":
+		latencies, err = sessions()
+		result.Ops = len(latencies)
 	default:
 		time.Sleep(asDuration(w.seconds))
 	}

@@ -1,5 +1,9 @@
+/** What programs do with sessions. */
+export const sessionLoads = ['locks', 'elections', 'sessions', 'keepalives'] as const;
+export type SessionLoad = (typeof sessionLoads)[number];
+
 /** What a program of `pressure` does. */
-export type Load = 'bursts' | 'slow' | 'workers' | 'idle';
+export type Load = 'bursts' | 'slow' | 'workers' | 'idle' | SessionLoad;
 
 /** How much of it. Each program reads what it needs. */
 export interface LoadSize {
@@ -15,9 +19,14 @@ export interface LoadSize {
   readonly startRevision: bigint;
   /** `slow`: whether there is a slow watch. */
   readonly slow: number;
-  /** `workers`: number of threads, each with a client, and calls in flight for each. */
+  /** `workers`: number of threads, each with a client, and calls in flight for each; also in `sessions`. */
   readonly threads: number;
   readonly concurrency: number;
+  /** `locks` and `elections`: number of sessions, each with its own name or, if `shared` is 1, the same. */
+  readonly sessions: number;
+  readonly shared: number;
+  /** How often each acquires and releases. */
+  readonly times: number;
   readonly seconds: number;
 }
 

@@ -8,10 +8,19 @@ import { benchOperations, type OperationsOptions, writeKeys } from '../operation
 import { FLOOR_VALUE_BYTES, writeJson } from '../report.js';
 import { figureTable } from '../table.js';
 import { benchWatch, writeHistory } from '../watch.js';
-import type { Load, LoadMeasurement, LoadSize } from './measurement.js';
+import type { Load, LoadMeasurement, LoadSize, SessionLoad } from './measurement.js';
 
 /** The parts of the benchmark. */
-export const pressureParts = ['calls', 'bursts', 'slow', 'workers', 'idle', 'keys', 'watches'] as const;
+export const pressureParts = [
+  'calls',
+  'bursts',
+  'slow',
+  'workers',
+  'sessions',
+  'idle',
+  'keys',
+  'watches',
+] as const;
 
 export interface PressureOptions {
   readonly parts: readonly (typeof pressureParts)[number][];
@@ -49,6 +58,27 @@ const EVENTS = 50_000;
 /** Enough that code that V8 compiles in the first ones is the smaller part. */
 const BURSTS = 100;
 const BURST_WATCHES = 1000;
+
+const uncontended = (load: SessionLoad, sessions: number, times: number): Row => ({
+  name: `, ${load} x${sessions}`,
+  load,
+  size: { sessions, times },
+});
+
+/** The rows of `sessions`. Each is done twice, and timed the second time, except for `keepalives`. */
+const SESSIONS: readonly Row[] = [
+  uncontended('locks', 1, 2_000),
+  uncontended('locks', 20, 200),
+  uncontended('locks', 100, 100),
+  uncontended('elections', 100, 100),
+  ...(['locks', 'elections'] as const).map((load) => ({
+    name: `, ${load} of one name x100`,
+    load,
+    size: { sessions: 100, times: 10, shared: 1 },
+  })),
+  { name: ', Session.create()', load: 'sessions', size: { sessions: 3_000, concurrency: 64 } },
+  { name: ', keepAlive()', load: 'keepalives', size: { sessions: 10_000, concurrency: 512 } },
+];
 
 /** Shows what happens under much load at once, and the cost of more load. Nothing is judged. */
 export async function benchPressure(options: PressureOptions): Promise<number> {
@@ -94,6 +124,7 @@ const PARTS: Readonly<
         size: { threads, concurrency: 64, seconds: options.seconds },
       })),
     ),
+  sessions: (options) => loads('locks, elections, sessions, and 10,000 leases kept alive', options, SESSIONS),
   idle: async (options) => {
     const measured = await loads('connected, and idle', options, [
       { name: '', load: 'idle', size: { seconds: 1 } },
