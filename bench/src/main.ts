@@ -81,10 +81,14 @@ subcommand('leases', 'many leases kept alive on one client', { clients: withStre
     exitCode = await benchLeases(options);
   });
 
-subcommand('pressure', 'much at once: calls, long values, clients, watches, threads, keys; and idle', {
-  clients: withStreams,
-  rounds: 3,
-})
+subcommand(
+  'pressure',
+  'much at once: calls, long values, clients, watches, threads, sessions, keys; and idle',
+  {
+    clients: withStreams,
+    rounds: 3,
+  },
+)
   .option('--parts <list>', `of ${pressureParts.join(', ')}`, list(oneOf('part', pressureParts)), [
     ...pressureParts,
   ])

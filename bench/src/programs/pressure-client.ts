@@ -53,7 +53,7 @@ async function main(): Promise<void> {
   const etcd = await connect(endpoint);
   const run = await prepare(load as Exclude<Load, 'idle'>, etcd, endpoint, size);
   const resources = measureResources();
-  // To watch the event loop takes some 3 % of the time, which is much beside one lock after another.
+  // To watch the event loop takes CPU time, which counts where calls wait for one another.
   const endLateness =
     load === 'locks' || load === 'elections' ? () => ({ maxStallMs: 0, maxOwnStallMs: 0 }) : watchLateness();
   const start = performance.now();

@@ -237,6 +237,23 @@ overEachTransport('mutex', (connect) => {
     assert.equal(reason.why, 'deleted');
   });
 
+  test('locks and leaderships make no AbortSignal that nobody asks for', async (t) => {
+    await using session = await Session.create(etcd);
+    const election = new Election(etcd, 'no-signals');
+    const mutex = new Mutex(session, 'no-signals-lock');
+    const make = t.mock.method(AbortSignal.prototype, 'addEventListener');
+    const lock = await mutex.lock();
+    await lock.unlock();
+    const leadership = await election.campaign(session, 'value');
+    await leadership.resign();
+    assert.equal(make.mock.callCount(), 0);
+    // A signal that is asked for afterwards tells what came before.
+    const { signal } = lock;
+    assert.equal(signal.aborted, true);
+    assert.ok(signal.reason instanceof OwnershipLostError && signal.reason.why === 'released');
+    assert.equal(signal.reason, lock.signal.reason);
+  });
+
   test('short locks and leaderships open no watch, and a later watch reports what came before it', async () => {
     const space = etcd.namespace('');
     let watches = 0;

@@ -4,6 +4,8 @@ import { getEventListeners } from 'node:events';
 import { describe, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Pauses } from '../src/rpc/pauses.js';
+import { LazySignal } from '../src/util/lazy-signal.js';
+import { LinkedSignal } from '../src/util/linked-signal.js';
 import { onAbort } from '../src/util/on-abort.js';
 import { pause, settlesBy, unlessAborted, type Wait, waitFor } from '../src/util/wait.js';
 import { deferred } from './support/deferred.js';
@@ -26,6 +28,70 @@ test('many who wait for one signal are one listener, until the last is gone', as
   onAbort(signal, () => (called += 1))();
   control.abort();
   assert.equal(called, 1);
+});
+
+describe('a lazy signal', () => {
+  for (const early of [true, false]) {
+    test(`aborts the AbortSignal that was made ${early ? 'before' : 'after'}`, () => {
+      const lazy = new LazySignal();
+      const heard: string[] = [];
+      if (early) lazy.signal.addEventListener('abort', () => heard.push('event'));
+      lazy.listen(() => heard.push('called back'));
+      lazy.listen(() => heard.push('not any more'))();
+      assert.equal(lazy.aborted, false);
+      lazy.throwIfAborted();
+      const reason = new Error('over');
+      lazy.abort(reason);
+      lazy.abort(new Error('again'));
+      assert.deepEqual(heard, early ? ['event', 'called back'] : ['called back']);
+      assert.equal(lazy.reason, reason);
+      assert.equal(lazy.signal.reason, reason);
+      assert.equal(lazy.signal, lazy.signal);
+      assert.throws(() => lazy.throwIfAborted(), reason);
+    });
+  }
+
+  test('makes its reason once, when somebody asks for it', () => {
+    const lazy = new LazySignal();
+    let made = 0;
+    const make = (): string => `reason ${++made}`;
+    lazy.listen(() => assert.equal(made, 0));
+    lazy.abortWith(make);
+    assert.equal(lazy.aborted, true);
+    assert.equal(made, 0);
+    assert.deepEqual([lazy.reason, lazy.signal.reason, lazy.reason], ['reason 1', 'reason 1', 'reason 1']);
+  });
+
+  test('looks whether it is time before it tells its state, also as an AbortSignal', () => {
+    for (const of of [(lazy: LazySignal) => lazy, ({ signal }: LazySignal) => signal]) {
+      let time = 0;
+      const lazy: LazySignal = new LazySignal(() => {
+        if (!lazy.aborted && time >= 10) lazy.abort('late');
+      });
+      const told = of(lazy);
+      assert.equal(told.aborted, false);
+      time = 10;
+      assert.equal(told.aborted, true);
+      assert.equal(told.reason, 'late');
+    }
+  });
+
+  test('is linked to others until it is disposed of', () => {
+    const lazy = new LazySignal();
+    const control = new AbortController();
+    const link = (): LinkedSignal => new LinkedSignal([lazy, control.signal, undefined]);
+    const [disposedOf, linked] = [link(), link()];
+    disposedOf[Symbol.dispose]();
+    control.abort('control');
+    assert.equal(disposedOf.aborted, false);
+    assert.equal(linked.reason, 'control');
+    lazy.abort('lazy');
+    assert.equal(disposedOf.signal.aborted, false);
+    assert.equal(linked.signal.reason, 'control');
+    assert.equal(link().reason, 'lazy');
+    linked[Symbol.dispose]();
+    assert.equal(getEventListeners(control.signal, 'abort').length, 0);
+  });
 });
 
 describe('a wait', () => {

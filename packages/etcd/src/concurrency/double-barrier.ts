@@ -71,7 +71,7 @@ export class DoubleBarrier {
   async #enter(options: AcquireOptions): Promise<void> {
     if (this.#mine !== undefined) throw this.#refused('this object has entered it; call leave() first');
     const bound = { timeoutMs: options.timeoutMs, mayBeApplied: false };
-    using linked = new LinkedSignal([options.signal, this.#session.signal], bound);
+    using linked = new LinkedSignal([options.signal, this.#session.over], bound);
     const { signal } = linked;
     if ((await this.#entered(signal)).kvs.length >= this.#count) throw this.#tooMany();
     const name = this.#session.uniqueName();
@@ -100,7 +100,7 @@ export class DoubleBarrier {
     const mine = this.#mine;
     if (mine === undefined) throw this.#refused('this object has not entered it; call enter() first');
     const bound = { timeoutMs: options.timeoutMs, mayBeApplied: true };
-    using linked = new LinkedSignal([options.signal, this.#session.signal], bound);
+    using linked = new LinkedSignal([options.signal, this.#session.over], bound);
     const { signal } = linked;
     const { space } = this.#session;
     for (;;) {
@@ -123,12 +123,12 @@ export class DoubleBarrier {
   }
 
   readonly #lost = (error: unknown): never => {
-    throw lossOf(error, [this.#session.signal]);
+    throw lossOf(error, [this.#session.over]);
   };
 
   async #untilReady(mine: OwnedKey, signal: AbortSignal): Promise<void> {
     const { space } = this.#session;
-    using linked = new LinkedSignal([signal, mine.signal]);
+    using linked = new LinkedSignal([signal, mine.over]);
     const { kvs } = await this.#entered(linked.signal);
     const last = kvs[this.#count - 1];
     if (last !== undefined && mine.revision > last.createRevision) throw this.#tooMany();

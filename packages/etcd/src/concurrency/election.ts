@@ -75,11 +75,11 @@ export class Leadership extends OwnedKey {
    */
   async proclaim(value: Bytes, options: CallControl = {}): Promise<void> {
     callControl.check(options);
-    throwIfLost(this.signal);
+    throwIfLost(this.over);
     const { space, leaseId } = this.session;
     const put = op.put<Bytes, Bytes>(this.key, ownBytes(value), { lease: leaseId });
     const { signal: given, timeoutMs = 10_000, ...control } = options;
-    using linked = new LinkedSignal([given, this.signal], { timeoutMs, mayBeApplied: true });
+    using linked = new LinkedSignal([given, this.over], { timeoutMs, mayBeApplied: true });
     const { signal } = linked;
     for (;;) {
       const unchanged = compare.modRevision<Bytes>(this.key, '=', this.#modRevision);
@@ -89,7 +89,7 @@ export class Leadership extends OwnedKey {
         signal,
       ).catch((error: unknown) => {
         // The attempt in flight may be applied. The signal's reason does not say so.
-        throw lossOf(error, [this.signal], true);
+        throw lossOf(error, [this.over], true);
       });
       if (result.succeeded) {
         this.#modRevision = result.revision;

@@ -7,8 +7,8 @@ import {
 } from '../errors.js';
 import { type Bytes, toBytes } from '../kv/key-range.js';
 import { compare, type DeleteOp, type NumberCompare, op } from '../kv/txn.js';
-import type { LeaseLostError } from '../lease/lease-lost.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
+import type { AnySignal } from '../util/lazy-signal.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import type { Progress } from '../util/progress.js';
 import { unlessAborted } from '../util/wait.js';
@@ -143,7 +143,7 @@ export class Fence {
     } catch (error) {
       if (!ended.aborted) throw error;
       // The key stays until the lease expires: nobody can remove it through a closed client.
-      if ((ended.reason as LeaseLostError).why === 'halted') throw new ClosedError();
+      if (ended.reason?.why === 'halted') throw new ClosedError();
     }
   }
 
@@ -158,7 +158,7 @@ export class Fence {
   async #removeFenced(
     placed: PlacedKey | undefined,
     { also = [], progress }: Removal,
-    signal: AbortSignal,
+    signal: AnySignal,
   ): Promise<void> {
     const { space } = this.#session;
     const raise = op.put<Bytes, Bytes>(this.#fence, '', { lease: this.#lease });
@@ -185,7 +185,7 @@ export class Fence {
   }
 
   /** Deletes a key that was placed by an unanswered attempt, unless it is somebody else's. */
-  async #removeStray({ lease, modRevision }: KeyValue, signal: AbortSignal): Promise<void> {
+  async #removeStray({ lease, modRevision }: KeyValue, signal: AnySignal): Promise<void> {
     const { space, leaseId } = this.#session;
     if (lease !== leaseId) return;
     const unchanged = compare.modRevision<Bytes>(this.#key, '=', modRevision);

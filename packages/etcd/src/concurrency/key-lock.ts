@@ -38,12 +38,12 @@ class KeyLock extends Lock {
     super({ ...ownership, fence: new Fence(session, key, key, false) });
     // Nobody else uses the session, and a late copy of the put would take the lock again.
     const end = (): void => void session.close().catch(() => {});
-    if (this.signal.aborted) end();
-    else this.signal.addEventListener('abort', end, { once: true });
+    if (this.over.aborted) end();
+    else this.over.listen(end);
   }
 
   override async release(options: CallControl = {}): Promise<void> {
-    this.lose('released');
+    this.markReleased();
     await this.session.close({ timeoutMs: 10_000, ...options });
   }
 
@@ -91,8 +91,8 @@ export async function tryLockKey(
   const session = await Session.create(space, { ttlSeconds, signal: waiting.signal });
   let placed: Placed | undefined;
   try {
-    using until = new LinkedSignal([waiting.signal, session.signal]);
-    placed = await unlessAborted(place(session, bytes, until.signal), until.signal);
+    using until = new LinkedSignal([waiting, session.over]);
+    placed = await unlessAborted(place(session, bytes, until.signal), until);
   } finally {
     if (placed === undefined) await endSession(session);
   }

@@ -117,7 +117,7 @@ export class Mutex {
     }
     // The key may be attached to this session's lease by then.
     const bound = { timeoutMs: options.timeoutMs, mayBeApplied: true };
-    using waiting = new LinkedSignal([options.signal, session.signal], bound);
+    using waiting = new LinkedSignal([options.signal, session.over], bound);
     const { signal } = waiting;
     const modRevision = await hangOn(session, { key, revision }, { signal }, 'the lock was not resumed');
     const name = key.subarray(length);

@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import type { InspectOptionsStylized } from 'node:util';
 import { inspect } from '../built-in.js';
 import { DeadlineExceededError, EtcdError, StatusCode } from '../errors.js';
@@ -10,11 +9,10 @@ import { LeaseLostError, type LostMore } from '../lease/lease-lost.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import type { CallControl } from '../rpc/rpc.js';
 import { atCaller } from '../util/at-caller.js';
-import { CheckedAbortController } from '../util/checked-abort.js';
 import { abortSignal, milliseconds } from '../util/kinds.js';
-import { LinkedSignal, withinBounds } from '../util/linked-signal.js';
+import { type AnySignal, LazySignal } from '../util/lazy-signal.js';
+import { LinkedSignal, type TimeBound, withinBounds } from '../util/linked-signal.js';
 import { guardMethods } from '../util/methods.js';
-import { onAbort } from '../util/on-abort.js';
 import { Description, type Hints, type Kinds } from '../util/options.js';
 import { Progress, progressOf } from '../util/progress.js';
 import { clearTimeout, setTimeout } from '../util/timers.js';
@@ -107,14 +105,14 @@ const isLoss = (error: unknown): error is Loss =>
  *
  * @param mayBeApplied whether a request of the call may have been applied.
  */
-export function lossOf(error: unknown, signals: readonly AbortSignal[], mayBeApplied = false): unknown {
+export function lossOf(error: unknown, signals: readonly AnySignal[], mayBeApplied = false): unknown {
   return isLoss(error) && signals.some((signal) => signal.aborted && signal.reason === error)
     ? atCaller(error.forCaller(mayBeApplied))
     : error;
 }
 
 /** Throws why a session or a key is lost. */
-export function throwIfLost(signal: AbortSignal): void {
+export function throwIfLost(signal: AnySignal): void {
   if (signal.aborted) throw lossOf(signal.reason, [signal]);
 }
 
@@ -161,8 +159,12 @@ export class OwnedKey implements AsyncDisposable {
    * reports what happened in that time. If that matters, make changes in a transaction with {@link isOwner}, or pass
    * the fencing token along. The token distinguishes all owners except those that resumed the key.
    */
-  readonly signal: AbortSignal;
-  readonly #over: AbortController;
+  get signal(): AbortSignal {
+    return this.over.signal;
+  }
+
+  /** The same as `signal`. @internal */
+  readonly over: LazySignal;
   readonly #modRevision: bigint;
   readonly #fence: Fence;
   readonly #shared: SharedKey | undefined;
@@ -181,7 +183,7 @@ export class OwnedKey implements AsyncDisposable {
 
   /** @internal */
   static is(it: object): boolean {
-    return #over in it;
+    return #modRevision in it;
   }
 
   /** @internal */
@@ -192,14 +194,12 @@ export class OwnedKey implements AsyncDisposable {
     this.#modRevision = modRevision;
     this.#fence = fence;
     this.#shared = shared;
-    const { signal: alive } = session;
+    const { over } = session;
     // When this signal's state is read, the other signal updates it.
-    this.#over = new CheckedAbortController(() => alive.aborted);
-    this.signal = this.#over.signal;
-    setMaxListeners(0, this.signal);
-    if (alive.aborted) this.#over.abort(alive.reason);
+    this.over = new LazySignal(() => over.aborted);
+    if (over.aborted) this.over.abort(over.reason);
     else {
-      this.#unlisten = onAbort(alive, () => this.#end(alive.reason));
+      this.#unlisten = over.listen(() => this.#end(() => over.reason));
       this.#unwatched = setTimeout(() => void this.#guard(), UNWATCHED_MS).unref();
       shared?.add(this);
     }
@@ -237,16 +237,16 @@ export class OwnedKey implements AsyncDisposable {
   async confirm(): Promise<void> {
     try {
       await this.session.confirm();
-      this.signal.throwIfAborted();
+      this.over.throwIfAborted();
     } catch (error) {
-      throw lossOf(error, [this.signal, this.session.signal]);
+      throw lossOf(error, [this.over, this.session.over]);
     }
   }
 
   /** For `JSON.stringify` and logs: what a program stores to resume the key, and its lease. */
   toJSON(): unknown {
     const { key, revision } = this;
-    return jsonOf({ key, revision, leaseId: this.session.leaseId, held: !this.signal.aborted });
+    return jsonOf({ key, revision, leaseId: this.session.leaseId, held: !this.over.aborted });
   }
 
   /** For `console.log`. @internal */
@@ -270,7 +270,7 @@ export class OwnedKey implements AsyncDisposable {
     { signal, timeoutMs = 10_000 }: CallControl = {},
     also: readonly DeleteOp<Bytes>[] = [],
   ): Promise<void> {
-    this.lose('released');
+    this.markReleased();
     this.#removal ??= this.#remove(also).catch((error: unknown) => {
       this.#removal = undefined;
       throw error;
@@ -280,7 +280,7 @@ export class OwnedKey implements AsyncDisposable {
 
   /** @internal */
   releasedByOther(): void {
-    this.lose('released');
+    this.markReleased();
     void this.#fence.raise();
   }
 
@@ -291,7 +291,7 @@ export class OwnedKey implements AsyncDisposable {
    * @internal
    */
   async abandon(): Promise<boolean> {
-    this.lose('released');
+    this.markReleased();
     return await inBackground(this.session, takeBack(this.#fence, this.#shared, this));
   }
 
@@ -299,8 +299,8 @@ export class OwnedKey implements AsyncDisposable {
    * Waits until no key of a range is older.
    * @internal
    */
-  async untilFirst(blockers: KeyRange, waiting: AbortSignal): Promise<void> {
-    using linked = new LinkedSignal([waiting, this.signal]);
+  async untilFirst(blockers: KeyRange, waiting: AnySignal): Promise<void> {
+    using linked = new LinkedSignal([waiting, this.over]);
     const { signal } = linked;
     const { space } = this.session;
     const youngestOlder = op.range<Bytes>(blockers, {
@@ -328,15 +328,23 @@ export class OwnedKey implements AsyncDisposable {
   }
 
   /**
+   * Records that it was released. Mostly nobody asks for the error.
+   * @internal
+   */
+  markReleased(): void {
+    this.#end(() => new OwnershipLostError(this.key, 'released'));
+  }
+
+  /**
    * Records that it is no longer owned.
    * @internal
    */
-  lose(why: OwnershipLostReason, cause?: unknown): OwnershipLostError {
+  lose(why: Exclude<OwnershipLostReason, 'released'>, cause?: unknown): OwnershipLostError {
     const error = new OwnershipLostError(this.key, why, { cause });
-    if (this.signal.aborted) return error;
-    this.#end(error);
+    if (this.over.aborted) return error;
+    this.#end(() => error);
     // A late copy of the attempt that placed the key would bring it back.
-    if (why !== 'released' && this.#fence.uncertain) void this.abandon();
+    if (this.#fence.uncertain) void this.abandon();
     return error;
   }
 
@@ -356,18 +364,19 @@ export class OwnedKey implements AsyncDisposable {
     });
   }
 
-  #end(reason: unknown): void {
+  #end(makeReason: () => unknown): void {
+    if (this.over.aborted) return;
     this.#unlisten?.();
     clearTimeout(this.#unwatched);
-    this.#over.abort(reason);
+    this.over.abortWith(makeReason);
   }
 
   async #guard(): Promise<void> {
     try {
       const other = (kv: KeyValue): boolean => !this.isMine(kv);
-      this.gone(await untilKey(this.session.space, this.key, this.#modRevision, other, this.signal));
+      this.gone(await untilKey(this.session.space, this.key, this.#modRevision, other, this.over.signal));
     } catch (error) {
-      if (!this.signal.aborted) this.lose('unknown', error);
+      if (!this.over.aborted) this.lose('unknown', error);
     }
   }
 }
@@ -442,10 +451,11 @@ export async function claim<Owned extends OwnedKey>(
   const { signal, timeoutMs } = options;
   // A failed claim takes its key back, except for a new value of a key that other calls of the session have.
   const bound = { timeoutMs, mayBeApplied: init.found !== undefined };
-  using waiting = new LinkedSignal([signal, init.session.signal], bound);
+  using linked = boundedIn(init.session, signal, bound);
+  const waiting = linked ?? init.session.over;
   const condition = compare.missing<Bytes>(init.key);
   for (;;) {
-    const placed = await place(init, condition, waiting.signal);
+    const placed = await place(init, condition, waiting);
     if (placed === undefined) {
       if (!init.shared) throw new OwnershipLostError(init.key, 'resumed');
       await untilOurs(init.session, init.key, waiting.signal);
@@ -454,9 +464,19 @@ export async function claim<Owned extends OwnedKey>(
     const { owned, before, blocked } = placed;
     return await handOver(owned, async () => {
       if (before !== undefined) await init.found?.(owned, before, waiting.signal);
-      if (blocked) await owned.untilFirst(init.blockers, waiting.signal);
+      if (blocked) await owned.untilFirst(init.blockers, waiting);
     });
   }
+}
+
+/** The session's signal with further bounds; `undefined` where there are none. */
+function boundedIn(
+  session: Session,
+  signal: AbortSignal | undefined,
+  bound: TimeBound,
+): LinkedSignal | undefined {
+  if (signal === undefined && bound.timeoutMs === undefined) return undefined;
+  return new LinkedSignal([signal, session.over], bound);
 }
 
 /**
@@ -473,8 +493,8 @@ export async function tryClaim<Owned extends OwnedKey>(
 ): Promise<Owned | undefined> {
   acquireOptions.check(options);
   const { signal, timeoutMs } = options;
-  using waiting = new LinkedSignal([signal, init.session.signal], { timeoutMs, mayBeApplied: false });
-  const placed = await place(init, compare.missing<Bytes>(init.blockers), waiting.signal);
+  using waiting = new LinkedSignal([signal, init.session.over], { timeoutMs, mayBeApplied: false });
+  const placed = await place(init, compare.missing<Bytes>(init.blockers), waiting);
   return placed && (await handOver(placed.owned));
 }
 
@@ -491,8 +511,8 @@ export async function handOver<Owned extends OwnedKey>(
     await owned.confirm();
     return owned;
   } catch (error) {
-    const { signal, session } = owned;
-    const lost = lossOf(error, [signal, session.signal]);
+    const { over, session } = owned;
+    const lost = lossOf(error, [over, session.over]);
     throw (await owned.abandon()) ? lost : keyLeft(error);
   }
 }
@@ -512,9 +532,9 @@ interface Placed<Owned> {
 async function place<Owned extends OwnedKey>(
   { session, key, value, blockers, fence: fenceKey, shared: isShared = false, own }: Claim<Owned>,
   condition: NumberCompare<Bytes>,
-  waiting: AbortSignal,
+  waiting: AnySignal,
 ): Promise<Placed<Owned> | undefined> {
-  throwIfLost(session.signal);
+  throwIfLost(session.over);
   waiting.throwIfAborted();
   const fence = new Fence(session, key, fenceKey(), !isShared);
   const shared = isShared ? SharedKey.of(session, key) : undefined;
@@ -553,7 +573,7 @@ async function place<Owned extends OwnedKey>(
     // The turn may come late.
     waiting.throwIfAborted();
     const failed = (error: unknown): void => fence.attemptFailed(error);
-    return await persist(permitted, session.signal, { failed, progress: progressOf(waiting) });
+    return await persist(permitted, session.over, { failed, progress: progressOf(waiting) });
   });
   const abandoned = async (): Promise<boolean> => {
     const placed = await placing.catch(() => undefined);
@@ -567,6 +587,6 @@ async function place<Owned extends OwnedKey>(
     if (placed === undefined) await giveUp();
     return placed;
   } catch (error) {
-    throw (await giveUp()) ? lossOf(error, [session.signal]) : keyLeft(error);
+    throw (await giveUp()) ? lossOf(error, [session.over]) : keyLeft(error);
   }
 }

@@ -1,6 +1,7 @@
 import { ClusterMismatchError, EtcdError, StatusCode, UnavailableError } from '../errors.js';
 import { reopenMs } from '../rpc/backoff.js';
 import type { CallControl } from '../rpc/rpc.js';
+import type { AnySignal } from '../util/lazy-signal.js';
 import { type Progress, progressOf } from '../util/progress.js';
 import { pause } from '../util/wait.js';
 
@@ -45,7 +46,7 @@ export function mayPass(error: unknown): boolean {
  */
 export async function persist<T>(
   call: (bound: AttemptBound) => Promise<T>,
-  signal: AbortSignal,
+  signal: AnySignal,
   { failed, progress = progressOf(signal) }: Persistence = {},
 ): Promise<T> {
   for (let failures = 0; ; failures++) {
@@ -63,7 +64,7 @@ export async function persist<T>(
 }
 
 /** Waits before the next attempt, after this many failures. */
-export async function backOff(failures: number, signal: AbortSignal): Promise<void> {
+export async function backOff(failures: number, signal: AnySignal): Promise<void> {
   // Where a call waits for a server here, a keepalive is running. It keeps the process alive if it may.
   await pause(reopenMs(failures, backoff), signal, { ref: false });
 }

@@ -65,7 +65,7 @@ export async function hangOn(
   const control = restOfTime(options, undone);
   const attach = op.put<Bytes, Bytes>(key, '', { ignoreValue: true, lease: leaseId });
   for (;;) {
-    throwIfLost(session.signal);
+    throwIfLost(session.over);
     const now = await space.get(key, control());
     // Compares with the key as it was seen, so that a late copy of this write doesn't take it from a session that
     // resumed it afterwards.
@@ -75,7 +75,7 @@ export async function hangOn(
     const result = await space
       .txn({ compare: [unchanged], success: [attach] }, control())
       .catch((error: unknown) => {
-        throw lossOf(error, [session.signal], true);
+        throw lossOf(error, [session.over], true);
       });
     if (result.succeeded) return result.revision;
     signal?.throwIfAborted();

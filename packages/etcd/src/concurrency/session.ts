@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import type { InspectOptionsStylized } from 'node:util';
 import { inspect } from '../built-in.js';
 import { ClosedError, EtcdError, invalidArgument, LeaseNotFoundError } from '../errors.js';
@@ -8,9 +7,9 @@ import { LeaseLostError } from '../lease/lease-lost.js';
 import { reopenMs } from '../rpc/backoff.js';
 import { restOfTime } from '../rpc/rest-of-time.js';
 import { type CallControl, callControl, describeCall } from '../rpc/rpc.js';
-import { CheckedAbortController } from '../util/checked-abort.js';
 import { type Int64, int64 } from '../util/int64.js';
 import { checkArgument, type Kind, withMethods } from '../util/kinds.js';
+import { LazySignal } from '../util/lazy-signal.js';
 import { LinkedSignal, withinBounds } from '../util/linked-signal.js';
 import { guardFunctions, guardMethods } from '../util/methods.js';
 import { Progress } from '../util/progress.js';
@@ -52,11 +51,16 @@ export class Session implements AsyncDisposable {
   readonly space: Namespace;
   readonly leaseId: bigint;
   readonly #keepAlive: LeaseKeepAlive;
-  #loss: LeaseLostError | undefined;
-  /** Made only when somebody asks for their signals, as those of a kept lease. */
-  #over: AbortController | undefined;
-  #ended: AbortController | undefined;
-  #hasEnded = false;
+  /** The same as `signal`. @internal */
+  readonly over = new LazySignal<LeaseLostError>(() => {
+    const { loss } = this.#keepAlive;
+    if (loss !== undefined) this.#lose(loss);
+  });
+  /**
+   * Aborts, some time after `over`, when nothing of the session is left at the server, as far as this client can know.
+   * @internal
+   */
+  readonly ended = new LazySignal<LeaseLostError>();
   #ending: NodeJS.Timeout | undefined;
   /** Somebody else may make a session on the same lease, with names of their own. */
   readonly #nonce = randomBytes(4).toString('hex');
@@ -96,26 +100,7 @@ export class Session implements AsyncDisposable {
    * of {@link LeaseKeepAlive}.
    */
   get signal(): AbortSignal {
-    if (this.#over === undefined) {
-      this.#over = new CheckedAbortController(() => this.#lossNow);
-      setMaxListeners(0, this.#over.signal);
-      if (this.#loss !== undefined) this.#over.abort(this.#loss);
-    }
-    return this.#over.signal;
-  }
-
-  /**
-   * Aborts, some time after `signal`, when nothing of the session is left at the server, as far as this client can
-   * know.
-   * @internal
-   */
-  get ended(): AbortSignal {
-    if (this.#ended === undefined) {
-      this.#ended = new AbortController();
-      setMaxListeners(0, this.#ended.signal);
-      if (this.#hasEnded) this.#ended.abort(this.#loss);
-    }
-    return this.#ended.signal;
+    return this.over.signal;
   }
 
   /**
@@ -169,7 +154,7 @@ export class Session implements AsyncDisposable {
 
   /** How long the session lasts at least, in ms from now, if its lease isn't renewed again. 0 once it is lost. */
   get remainingMs(): number {
-    return this.#lossNow === undefined ? this.#keepAlive.remainingMs : 0;
+    return this.over.aborted ? 0 : this.#keepAlive.remainingMs;
   }
 
   /**
@@ -210,7 +195,7 @@ export class Session implements AsyncDisposable {
    */
   orphan(): void {
     this.#keepAlive.stop();
-    if (this.#lossNow === undefined) this.#lose(new LeaseLostError(this.leaseId, 'closed'));
+    if (!this.over.aborted) this.#lose(new LeaseLostError(this.leaseId, 'closed'));
   }
 
   /**
@@ -219,13 +204,13 @@ export class Session implements AsyncDisposable {
    */
   async confirm(): Promise<void> {
     await this.#keepAlive.confirm();
-    if (this.#lossNow !== undefined) throw this.#lossNow;
+    this.over.throwIfAborted();
   }
 
   /** For `JSON.stringify` and logs. */
   toJSON(): unknown {
     const { leaseId, ttlSeconds, remainingMs } = this;
-    return jsonOf({ leaseId, ttlSeconds, remainingMs, lost: this.#lossNow !== undefined });
+    return jsonOf({ leaseId, ttlSeconds, remainingMs, lost: this.over.aborted });
   }
 
   /** For `console.log`. @internal */
@@ -275,7 +260,7 @@ export class Session implements AsyncDisposable {
 
   async #close(options: CallControl): Promise<void> {
     // The holder was notified already, and nothing more can be done.
-    const why = this.#lossNow?.why ?? 'closed';
+    const why = this.over.reason?.why ?? 'closed';
     this.orphan();
     if (why === 'halted') throw new ClosedError();
     if (why !== 'closed') return;
@@ -293,30 +278,20 @@ export class Session implements AsyncDisposable {
     await this.settled();
   }
 
-  /** Why the session is over, by the clock. */
-  get #lossNow(): LeaseLostError | undefined {
-    const { loss } = this.#keepAlive;
-    if (loss !== undefined) this.#lose(loss);
-    return this.#loss;
-  }
-
   /** The session is over. If it was closed or orphaned, its lease may live until its TTL has passed. */
   #lose(loss: LeaseLostError): void {
-    if (this.#loss !== undefined) return;
-    this.#loss = loss;
     if (loss.why === 'closed') {
       const longestMs = Math.min(this.ttlSeconds * 1000, LONGEST_TIMER_MS);
       this.#ending = setTimeout(() => this.#end(), longestMs).unref();
     }
-    this.#over?.abort(loss);
+    this.over.abort(loss);
     if (loss.why !== 'closed') this.#end();
   }
 
   /** Nothing of the session is left at the server. */
   #end(): void {
-    this.#hasEnded = true;
     clearTimeout(this.#ending);
-    this.#ended?.abort(this.#loss);
+    this.ended.abort(this.over.reason as LeaseLostError);
   }
 }
 

@@ -1,8 +1,9 @@
+import type { LazySignal } from '../util/lazy-signal.js';
 import type { Session } from './session.js';
 
-/** An owner of a key that was created at a revision, until `signal` aborts. */
+/** An owner of a key that was created at a revision, until `over` aborts. */
 export interface KeyOwner {
-  readonly signal: AbortSignal;
+  readonly over: LazySignal;
   readonly revision: bigint;
   /** Called when another owner has released the key. */
   releasedByOther(): void;
@@ -30,13 +31,13 @@ export class SharedKey {
   /** Counts the object as an owner until it stops being one. */
   add(owned: KeyOwner): void {
     this.#owners.add(owned);
-    owned.signal.addEventListener('abort', () => this.#owners.delete(owned), { once: true });
+    owned.over.listen(() => this.#owners.delete(owned));
   }
 
   /** The owners of the key that was created at this revision, or at any revision if none is given. */
   owners(revision?: bigint): KeyOwner[] {
     return [...this.#owners].filter(
-      (owner) => !owner.signal.aborted && (revision === undefined || owner.revision === revision),
+      (owner) => !owner.over.aborted && (revision === undefined || owner.revision === revision),
     );
   }
 

@@ -55,7 +55,7 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
    * loop gets to it. Signals derived from this one (`AbortSignal.any`) and calls under way only learn from the event.
    */
   get lost(): AbortSignal {
-    return this.#lease.lost;
+    return this.#lease.lost.signal;
   }
 
   /**
@@ -63,7 +63,7 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
    * @internal
    */
   get loss(): LeaseLostError | undefined {
-    return this.#lease.loss;
+    return this.#lease.lost.reason;
   }
 
   /**
@@ -71,7 +71,8 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
    * @internal
    */
   onLost(listener: (loss: LeaseLostError) => void): void {
-    this.#unlisten.push(this.#lease.onLost(listener));
+    const { lost } = this.#lease;
+    this.#unlisten.push(lost.listen(() => listener(lost.reason as LeaseLostError)));
   }
 
   /** TTL from the server at the last renewal, in seconds. */
@@ -81,7 +82,7 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
 
   /** How long the lease lasts at least, in ms from now, if it isn't renewed again. 0 once it is lost. */
   get remainingMs(): number {
-    if (this.#lease.loss !== undefined) return 0;
+    if (this.#lease.lost.aborted) return 0;
     return Math.max(0, this.#lease.renewedAt + this.#lease.ttlMs - monotonicMs());
   }
 
@@ -139,14 +140,11 @@ class Iteration {
   next(): Promise<boolean> {
     return new Promise((resolve, reject) => {
       const lease = this.#lease;
-      if (lease.loss !== undefined) {
-        reject(lease.loss);
-        return;
-      }
+      lease.lost.throwIfAborted();
       // The cause is for those who made a call. This waiter is the holder of the lease.
       this.#waiter = {
         renewed: () => resolve(true),
-        failed: () => queueMicrotask(() => reject(lease.loss)),
+        failed: () => queueMicrotask(() => reject(lease.lost.reason)),
       };
       this.#stop = () => resolve(false);
       lease.waiters.add(this.#waiter);

@@ -220,7 +220,7 @@ export class LeaseClient {
     const { signal } = control;
     const timeoutMs = this.#rpc.timeoutOf(control);
     signal?.throwIfAborted();
-    if (lease.loss !== undefined) throw lease.loss;
+    lease.lost.throwIfAborted();
     const progress = progressIn(control);
     progress?.seeks((ms) => this.#keeper.tooLate(lease, ms));
     await waitFor<void>(

@@ -1,4 +1,3 @@
-import { setMaxListeners } from 'node:events';
 import { ClosedError, DeadlineExceededError, EtcdError, StatusCode, UnavailableError } from '../errors.js';
 import { LeaseService } from '../rpc/generated/etcdserverpb/methods.js';
 import { LeaseKeepAliveRequest } from '../rpc/generated/etcdserverpb/rpc.js';
@@ -6,7 +5,7 @@ import { encodeMessage } from '../rpc/messages/encode-message.js';
 import { type ReopeningInit, ReopeningStream, type StreamOwner } from '../rpc/reopening-stream.js';
 import type { Rpc } from '../rpc/rpc.js';
 import { leaseNotFound } from '../server-errors.js';
-import { CheckedAbortController } from '../util/checked-abort.js';
+import { LazySignal } from '../util/lazy-signal.js';
 import { clearTimeout, LONGEST_TIMER_MS, monotonicMs, setImmediate, setTimeout } from '../util/timers.js';
 import { DueTimes, slotOf } from './due-times.js';
 import { LeaseLostError, type LeaseLostReason } from './lease-lost.js';
@@ -55,11 +54,8 @@ export interface RenewalWaiter {
 
 /** A lease that is kept alive, for all its holders. */
 export class KeptLease {
-  readonly #expire: (lease: KeptLease) => void;
-  #loss: LeaseLostError | undefined;
-  /** Made only when somebody asks for its signal: that takes longer than everything else here. */
-  #lost: AbortController | undefined;
-  #listeners: Set<(loss: LeaseLostError) => void> | undefined;
+  /** Aborts once the lease is lost. Reading its state checks the clock, as timers may run late, and in any order. */
+  readonly lost: LazySignal<LeaseLostError>;
   readonly waiters = new Set<RenewalWaiter>();
   holders = 0;
   /** How many requests of this client to revoke it may have been applied. */
@@ -82,42 +78,8 @@ export class KeptLease {
     readonly id: bigint,
     expire: (lease: KeptLease) => void,
   ) {
-    this.#expire = expire;
+    this.lost = new LazySignal(() => expire(this));
     this.request = encodeMessage(LeaseKeepAliveRequest, { ID: id });
-  }
-
-  /** Why the lease is lost. Reading it checks the clock, as timers may run late, and in any order. */
-  get loss(): LeaseLostError | undefined {
-    if (this.#loss === undefined) this.#expire(this);
-    return this.#loss;
-  }
-
-  /** Aborts once the lease is lost, also by the clock when its state is read. */
-  get lost(): AbortSignal {
-    if (this.#lost === undefined) {
-      const control: AbortController = new CheckedAbortController(() => {
-        if (this.loss !== undefined) control.abort(this.loss);
-      });
-      // Many may hold one lease; Node would warn of more than ten listeners.
-      setMaxListeners(0, control.signal);
-      this.#lost = control;
-      if (this.#loss !== undefined) control.abort(this.#loss);
-    }
-    return this.#lost.signal;
-  }
-
-  /** Calls back once the lease is lost, unless the returned function was called before. */
-  onLost(listener: (loss: LeaseLostError) => void): () => void {
-    const listeners = this.#listeners ?? new Set();
-    this.#listeners = listeners.add(listener);
-    return () => listeners.delete(listener);
-  }
-
-  lose(loss: LeaseLostError): void {
-    this.#loss = loss;
-    this.#lost?.abort(loss);
-    for (const listener of this.#listeners ?? []) listener(loss);
-    this.#listeners = undefined;
   }
 
   get renewed(): boolean {
@@ -204,7 +166,7 @@ export class LeaseKeeper implements StreamOwner {
     if (lease.deadline <= monotonicMs()) {
       await new Promise<void>((resolve) => setImmediate(() => setImmediate(resolve)));
     }
-    if (lease.loss !== undefined) throw lease.loss;
+    lease.lost.throwIfAborted();
   }
 
   /** The error for a renewal that took too long. Where nothing was sent, it says why there is no connection. */
@@ -405,7 +367,7 @@ export class LeaseKeeper implements StreamOwner {
     lease.waiters.clear();
     for (const waiter of waiters) waiter.failed(cause);
     const byUs = why === 'revoked' && lease.revocations > 0;
-    lease.lose(new LeaseLostError(lease.id, why, { cause, byUs }));
+    lease.lost.abort(new LeaseLostError(lease.id, why, { cause, byUs }));
   }
 
   /** Returns false when the lease isn't kept any more. */

@@ -2,6 +2,7 @@
 // iteration. Helpers that only one folder uses are in that folder.
 
 import { captureDeeply, DeadlineExceededError, EtcdError } from '../errors.js';
+import type { AnySignal } from './lazy-signal.js';
 
 /** The program's position, and which async functions wait for it. Its text is made when it is read. */
 export interface CallSite {
@@ -35,7 +36,7 @@ function framesOf(site: CallSite): string {
  *
  * @param signal its reason belongs to the caller and stays as it is, unless it is this client's own time limit.
  */
-export function atCaller(error: unknown, signal?: AbortSignal, site: CallSite = callSite()): unknown {
+export function atCaller(error: unknown, signal?: AnySignal, site: CallSite = callSite()): unknown {
   if (!(error instanceof EtcdError) || !Object.isExtensible(error)) return error;
   if (signal?.aborted && error === signal.reason && !(error instanceof DeadlineExceededError)) return error;
   return withFrames(error, site);

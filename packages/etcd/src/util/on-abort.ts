@@ -1,3 +1,5 @@
+import { type AnySignal, LazySignal } from './lazy-signal.js';
+
 /** The callbacks of each signal that this client listens to now. */
 const listening = new WeakMap<
   AbortSignal,
@@ -9,7 +11,8 @@ const listening = new WeakMap<
  * listener, however many callbacks wait for it. A program may pass the same signal to thousands of calls, and Node
  * warns of a leak at the eleventh listener.
  */
-export function onAbort(signal: AbortSignal, callback: () => void): () => void {
+export function onAbort(signal: AnySignal, callback: () => void): () => void {
+  if (signal instanceof LazySignal) return signal.listen(callback);
   let entry = listening.get(signal);
   if (entry === undefined) {
     const callbacks = new Set<() => void>();

@@ -1,4 +1,5 @@
 import { atCaller } from './at-caller.js';
+import type { AnySignal } from './lazy-signal.js';
 import { onAbort } from './on-abort.js';
 import { clearTimeout, LONGEST_TIMER_MS, monotonicMs, setImmediate, setTimeout } from './timers.js';
 
@@ -17,9 +18,9 @@ export interface Wait<T> extends Waiter<T> {
 /** What bounds a wait. */
 export interface WaitBounds<T> {
   /** Ends the wait, which rejects with the signal's reason. */
-  readonly signal?: AbortSignal | undefined;
+  readonly signal?: AnySignal | undefined;
   /** How long it may take, in ms. Default `Infinity`. A time that is too long for a timer counts as `Infinity`. */
-  readonly timeoutMs?: number;
+  readonly timeoutMs?: number | undefined;
   /** Settles the wait when its time is over. */
   readonly expired?: (wait: Wait<T>) => void;
   /** Whether the timer keeps the process alive. Default false: what the wait is for does, if it may. */
@@ -95,7 +96,7 @@ export function within<T>(promise: Promise<T>, bounds: WaitBounds<T>): Promise<T
 }
 
 /** The result of the promise, unless the signal aborts first. */
-export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+export function unlessAborted<T>(promise: Promise<T>, signal: AnySignal | undefined): Promise<T> {
   return within(promise, { signal });
 }
 
@@ -157,7 +158,7 @@ export async function atMost(promise: Promise<unknown>, ms: number): Promise<voi
  */
 export function pause(
   ms: number,
-  signal: AbortSignal | undefined,
+  signal: AnySignal | undefined,
   { ref = true }: { readonly ref?: boolean } = {},
 ): Promise<void> {
   const timeoutMs = Math.min(ms, LONGEST_TIMER_MS);
