@@ -313,7 +313,7 @@ export class CodecError extends EtcdError {}
 /** The server has no such method: it isn't etcd, or it is too old. Code `UNIMPLEMENTED`. */
 export class UnimplementedError extends EtcdError {}
 
-/** The member has no leader, so a call with `requireLeader` failed at once. Code `UNAVAILABLE`. */
+/** No member that answers has a leader, so a call with `requireLeader` failed. Code `UNAVAILABLE`. */
 export class NoLeaderError extends UnavailableError {}
 
 /**

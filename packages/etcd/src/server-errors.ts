@@ -88,7 +88,11 @@ const serverErrors = {
     "split the request, or raise the server's --max-request-bytes",
     RequestTooLargeError,
   ),
-  'etcdserver: mvcc: required revision has been compacted': refused(OUT_OF_RANGE, undefined, CompactedError),
+  'etcdserver: mvcc: required revision has been compacted': refused(
+    OUT_OF_RANGE,
+    'the store was compacted beyond that revision; use a later one, or for a read none',
+    CompactedError,
+  ),
   'etcdserver: mvcc: required revision is a future revision': refused(
     OUT_OF_RANGE,
     'the store has not reached that revision yet; use one from a result of this cluster',

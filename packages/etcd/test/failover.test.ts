@@ -10,6 +10,8 @@ import {
   DeadlineExceededError,
   type EtcdClient,
   EtcdError,
+  Mirror,
+  NoLeaderError,
   StatusCode,
   UnavailableError,
 } from '../src/index.js';
@@ -223,6 +225,43 @@ overEachTransport('failover', (connect) => {
       all.get('k', { requireLeader: true }).catch(() => {});
       return all.endpoints.every(({ state }) => state === 'ready');
     });
+  });
+
+  test('no member has a leader: requireLeader fails at once, or waits for one', async () => {
+    const [lone, ...others] = (await cluster.followers()) as [EtcdMember, EtcdMember];
+    const leader = await cluster.leader();
+    const timeoutMs = 60_000;
+    await using one = await connect({ endpoints: lone.endpoint, timeoutMs });
+    await using all = await connect({ endpoints: cluster.endpoints, timeoutMs, connectTimeoutMs: 2_000 });
+    await all.put('alone', 'before');
+    for (const member of [leader, ...others]) member.kill();
+    await Promise.all([leader, ...others].map(({ exited }) => exited));
+    // Until it has noticed.
+    const isLeaderless = async (): Promise<boolean> =>
+      (await one.maintenance.status(lone.endpoint)).leader === 0n;
+    await eventually('it has no leader', isLeaderless);
+    for (const etcd of [one, all]) {
+      using time = new OwnTime();
+      const calls = {
+        put: () => etcd.put('alone', 'after', { requireLeader: true }),
+        get: () => etcd.get('alone', { requireLeader: true }),
+        list: () => etcd.pages('alone', { requireLeader: true }).next(),
+        grant: () => etcd.lease.grant(5, { requireLeader: true }),
+        mirror: () => new Mirror(etcd, 'alone', { requireLeader: true })[Symbol.asyncIterator]().next(),
+      };
+      for (const [name, call] of Object.entries(calls)) {
+        await assert.rejects(call(), (error: unknown) => {
+          assert.ok(error instanceof NoLeaderError, `${name}: ${error}`);
+          assert.equal(error.mayBeApplied, false, name);
+          return true;
+        });
+      }
+      assert.ok(time.ms < timeoutMs / 2, `${time.ms} ms`);
+    }
+    const waiting = all.put('alone', 'with a leader', { requireLeader: 'wait' });
+    await cluster.recover();
+    await waiting;
+    assert.equal((await all.get('alone'))?.text(), 'with a leader');
   });
 
   test('the leader moves under load, and no write is lost or applied twice', async () => {

@@ -87,8 +87,8 @@ export interface HashKVResult {
   /** Revision up to which the hash was taken. */
   readonly hashRevision: bigint;
   /**
-   * Revision to which the store was compacted at that time. Hashes can be compared only if these revisions are equal,
-   * too.
+   * Revision to which the store was compacted at that time; -1 where it never was. Hashes can be compared only if these
+   * revisions are equal, too.
    */
   readonly compactRevision: bigint;
 }

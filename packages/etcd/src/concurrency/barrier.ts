@@ -70,7 +70,7 @@ export class Barrier {
     using linked = new LinkedSignal([options.signal], { timeoutMs: options.timeoutMs, mayBeApplied: false });
     const { signal } = linked;
     const { kvs, revision } = await persist(
-      (bound) => this.#space.range(this.#key, { ...bound, requireLeader: true, signal }),
+      (bound) => this.#space.range(this.#key, { ...bound, requireLeader: 'wait', signal }),
       signal,
     );
     if (kvs.length > 0) await untilDeleted(this.#space, this.#key, revision, signal);

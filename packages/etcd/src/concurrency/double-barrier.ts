@@ -144,7 +144,7 @@ export class DoubleBarrier {
     }
     for (;;) {
       const now = await persist(
-        (bound) => space.range(this.#ready, { ...bound, requireLeader: true, signal: linked.signal }),
+        (bound) => space.range(this.#ready, { ...bound, requireLeader: 'wait', signal: linked.signal }),
         linked.signal,
       );
       const [ready] = now.kvs;
@@ -162,7 +162,7 @@ export class DoubleBarrier {
           ...bound,
           sortBy: 'createRevision',
           keysOnly: true,
-          requireLeader: true,
+          requireLeader: 'wait',
           signal,
         }),
       signal,

@@ -238,7 +238,7 @@ export class Election {
     for (let failures = 0; ; ) {
       try {
         const oldest = { sortBy: 'createRevision', limit: 1 } as const;
-        const bound = { attemptAtMostMs: FIRST_ATTEMPT_MS, requireLeader: true, signal };
+        const bound = { attemptAtMostMs: FIRST_ATTEMPT_MS, requireLeader: 'wait', signal } as const;
         const now = await this.#space.range(this.#candidates, { ...oldest, ...bound });
         let [leader] = now.kvs;
         let revision = now.revision;

@@ -206,7 +206,7 @@ export class Fence {
     try {
       for (;;) {
         const { kvs, revision } = await persist(
-          (bound) => space.range(this.#key, { ...bound, keysOnly: true, requireLeader: true, signal }),
+          (bound) => space.range(this.#key, { ...bound, keysOnly: true, requireLeader: 'wait', signal }),
           signal,
         );
         signal.throwIfAborted();

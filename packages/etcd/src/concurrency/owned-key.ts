@@ -315,7 +315,7 @@ export class OwnedKey implements AsyncDisposable {
         (bound) =>
           space.txn(
             { success: [youngestOlder, op.get<Bytes>(this.key)] },
-            { ...bound, requireLeader: true, signal },
+            { ...bound, requireLeader: 'wait', signal },
           ),
         signal,
       );

@@ -65,7 +65,7 @@ async function follow(
       if (failures > 0) await backOff(failures, signal);
     }
     const now = await persist(
-      (bound) => space.range(key, { ...bound, keysOnly: true, requireLeader: true, signal }),
+      (bound) => space.range(key, { ...bound, keysOnly: true, requireLeader: 'wait', signal }),
       signal,
     );
     const [kv] = now.kvs;

@@ -16,7 +16,7 @@ import { reopenMs } from '../rpc/backoff.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
 import { Leavable, OneLoop } from '../util/item-iterator.js';
-import { aFunction, checkArgument, oneOf, positiveInteger, withMethods } from '../util/kinds.js';
+import { aFunction, checkArgument, leaderRequired, positiveInteger, withMethods } from '../util/kinds.js';
 import { LinkedSignal } from '../util/linked-signal.js';
 import { guardMethods, refuseMore } from '../util/methods.js';
 import { Description, type Kinds } from '../util/options.js';
@@ -50,7 +50,7 @@ export const mirrorKinds: Kinds<MirrorOptions> = {
   bufferBytes,
   maxDisconnectedMs,
   signal,
-  requireLeader: oneOf<boolean | 'wait'>(true, false, 'wait'),
+  requireLeader: leaderRequired,
   pageSize: positiveInteger,
 };
 
@@ -198,7 +198,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
           let revision = 0n;
           const reading = {
             signal: linked.signal,
-            requireLeader: requireLeader !== false,
+            requireLeader,
             ...(pageSize !== undefined && { pageSize }),
           };
           for await (const page of this.#store.pages(this.#keys, reading)) {

@@ -26,7 +26,9 @@ export interface RpcMethod<Request, Response> {
 }
 
 /** Options of a stream. Unlike a call, a stream has no deadline by default. */
-export interface RpcStreamOptions extends Pick<CallControl, 'signal' | 'requireLeader'> {
+export interface RpcStreamOptions extends Pick<CallControl, 'signal'> {
+  /** End the stream if the member knows of no leader. Default false. etcd: `hasleader`. */
+  readonly requireLeader?: boolean | undefined;
   /** Deadline of the whole stream, in ms from now. Default: none. */
   readonly timeoutMs?: number | undefined;
 }

@@ -2,6 +2,7 @@ import {
   ClosedError,
   DeadlineExceededError,
   EtcdError,
+  NoLeaderError,
   RequestTooLargeError,
   StatusCode,
 } from '../errors.js';
@@ -9,7 +10,15 @@ import { isUnwanted } from '../transport/call-state.js';
 import { DeferredStream } from '../transport/deferred-stream.js';
 import type { ByteStream, CallOptions, UnaryResponse } from '../transport/transport.js';
 import { atCaller, callSite } from '../util/at-caller.js';
-import { abortSignal, checkArgument, flag, kind, milliseconds, text, withMethods } from '../util/kinds.js';
+import {
+  abortSignal,
+  checkArgument,
+  kind,
+  leaderRequired,
+  milliseconds,
+  text,
+  withMethods,
+} from '../util/kinds.js';
 import { Description, type DescriptionMore, type Kinds } from '../util/options.js';
 import { type Progress, progressOf } from '../util/progress.js';
 import { monotonicMs } from '../util/timers.js';
@@ -67,8 +76,12 @@ export interface CallControl {
    * @internal
    */
   readonly progress?: Progress | undefined;
-  /** Fail at once if the member knows of no leader, instead of waiting for one. Default false. etcd: `hasleader`. */
-  readonly requireLeader?: boolean | undefined;
+  /**
+   * `true`: the call rejects with NoLeaderError as soon as each endpoint has had its turn, and none has a leader. `'wait'`
+   * goes on looking for a member with a leader until the deadline. Without it a member without a leader lets the call
+   * wait, or answers a `serializable` read. Default false. etcd: `hasleader`.
+   */
+  readonly requireLeader?: boolean | 'wait' | undefined;
 }
 
 /**
@@ -94,7 +107,7 @@ const control: Kinds<CallControl> = {
   attemptAtMostMs: milliseconds,
   wholeTimeoutMs: milliseconds,
   progress: withMethods<Progress>('internal', 'tooLate'),
-  requireLeader: flag,
+  requireLeader: leaderRequired,
 };
 
 /**
@@ -589,6 +602,9 @@ export class Rpc {
         const beforeNext = this.#waitMs(attempts, stays, deadline);
         if (beforeNext === undefined) throw ended();
         waitMs = beforeNext;
+        const isLast = waitMs > 0 && control.requireLeader === true;
+        const leaderless = isLast && Array.from(tried.values()).find((each) => each instanceof NoLeaderError);
+        if (leaderless) throw ofAllAttempts(this.#inFull(leaderless, at), fate);
         retryChannel.publish({
           call: trace,
           method: call.method.path,

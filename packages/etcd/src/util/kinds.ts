@@ -205,6 +205,9 @@ export function oneOf<const T extends string | boolean>(...values: readonly T[])
   return { fits, explain };
 }
 
+/** The option `requireLeader` of calls, watches and mirrors. */
+export const leaderRequired: Kind<boolean | 'wait'> = oneOf<boolean | 'wait'>(true, false, 'wait');
+
 /** Some of these words, in an array. */
 export function listOf<const T extends string>(...values: readonly T[]): Kind<readonly T[]> {
   return arrayOf(oneOf(...values), 'an array');

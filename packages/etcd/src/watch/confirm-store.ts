@@ -41,7 +41,7 @@ export async function confirmStore(
   const timeoutMs = Math.min(rpc.timeoutOf({}), LONGEST_MS);
   const now = await rpc.callBeside(stream, linearizableRead, request, {
     timeoutMs,
-    requireLeader: true,
+    requireLeader: 'wait',
     signal,
   });
   if (now !== undefined && isReplaced({ ...store.seenWith(now.memberId), revision }, now))

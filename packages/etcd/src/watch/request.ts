@@ -7,7 +7,7 @@ import {
   WatchRequest,
 } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type Int64, int64, optionalInt64 } from '../util/int64.js';
-import { abortSignal, byteCount, flag, listOf, milliseconds, oneOf, reason } from '../util/kinds.js';
+import { abortSignal, byteCount, flag, leaderRequired, listOf, milliseconds, reason } from '../util/kinds.js';
 import { Description, type Kinds } from '../util/options.js';
 
 /** Full name of the streaming RPC that makes a watch, for errors. */
@@ -63,7 +63,7 @@ export const watchKinds: Kinds<WatchOptions> = {
   progressNotify: flag,
   filters: listOf('put', 'delete'),
   fragment: flag,
-  requireLeader: oneOf<boolean | 'wait'>(true, false, 'wait'),
+  requireLeader: leaderRequired,
   ownStream: flag,
   bufferBytes: byteCount,
   maxDisconnectedMs: milliseconds,

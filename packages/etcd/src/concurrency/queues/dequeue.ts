@@ -26,7 +26,7 @@ export async function dequeue(
   const control = restOfTime({ timeoutMs: options.timeoutMs }, 'no item was taken');
   for (;;) {
     const { kvs, revision } = await persist(
-      (bound) => space.range(keys, { ...bound, sortBy, limit: CANDIDATES, requireLeader: true, signal }),
+      (bound) => space.range(keys, { ...bound, sortBy, limit: CANDIDATES, requireLeader: 'wait', signal }),
       signal,
     );
     for (const kv of kvs) {
