@@ -108,7 +108,10 @@ export class LeaseKeepAlive implements AsyncIterable<LeaseRenewal>, Disposable {
     this.stop();
   }
 
-  /** Yields each renewal from now on, until the keepalive ends; throws when the lease is lost. */
+  /**
+   * Yields each renewal from now on, until the keepalive ends by {@link stop} or its signal; throws when the lease is
+   * lost.
+   */
   [Symbol.asyncIterator](): AsyncGenerator<LeaseRenewal, void, void> {
     const iteration = new Iteration(this.#lease);
     return new Leavable(this.#renewals(iteration), () => iteration.stop());

@@ -78,7 +78,7 @@ export interface CallControl {
   readonly progress?: Progress | undefined;
   /**
    * `true`: the call rejects with NoLeaderError as soon as each endpoint has had its turn, and none has a leader. `'wait'`
-   * goes on looking for a member with a leader until the deadline. Without it a member without a leader lets the call
+   * looks for a member with a leader until the deadline. Without it a member without a leader lets the call
    * wait, or answers a `serializable` read. Default false. etcd: `hasleader`.
    */
   readonly requireLeader?: boolean | 'wait' | undefined;
