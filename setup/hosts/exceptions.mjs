@@ -14,8 +14,6 @@
  * @property {string} cause the cause in the words of docs/measurements/runtimes.md
  */
 
-/** Any name would do. */
-
 const DENO_GO_AWAY = "Deno's `node:http2` crashes when a connection is closed by its `goaway` listener";
 const BUN_PROTOCOL = "Bun's `node:http2` handles some breaches of the protocol differently from Node's";
 const DENO_PROTOCOL = "Deno's `node:http2` tolerates some breaches of the protocol that end a call on Node";
