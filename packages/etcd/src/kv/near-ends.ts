@@ -2,17 +2,11 @@ import type { RangeMessage } from '../rpc/messages/range-response.js';
 import { type Distance, KeyAlphabet, type Sum } from './key-alphabet.js';
 import { isEndless, type RangeBytes } from './key-range.js';
 
-type Keys = RangeMessage['kvs'];
+/** The keys of an answer. They may not be decoded yet. */
+export type Keys = RangeMessage['kvs'];
 
-/** What is used of the answers to requests for some keys of a range. */
-export interface SomeKeys {
-  /** The keys, in the answers that they came in. None of them is empty. */
-  readonly parts: readonly Keys[];
-  /** Whether the request's range has more keys than these. */
-  readonly more: boolean;
-  /** How many keys the request's range has, by etcd, which doesn't apply filters here. */
-  readonly count: number;
-}
+/** What is used of an answer. */
+type Answer = Pick<RangeMessage, 'kvs' | 'more' | 'count'>;
 
 /** With small pages, too, this many keys are wanted before an end. To count them costs etcd less than a request does. */
 const FEWEST_WANTED = 250;
@@ -55,8 +49,6 @@ export class NearEnds {
   #moved: { readonly rest: number; readonly left: number; readonly above: number | undefined } | undefined;
   /** How far it is moved next. */
   #step: Distance | undefined;
-  /** Whether the end was too far the last time that it was moved. */
-  #wasFar = false;
   /** The last page with keys. */
   #page:
     | { readonly first: Uint8Array | undefined; readonly last: Uint8Array; readonly length: number }
@@ -76,40 +68,33 @@ export class NearEnds {
     this.#aim = Math.max(2 * pageSize, FEWEST_WANTED);
   }
 
-  /**
-   * The next range to ask for a page of, and how many keys it has if that is known; `undefined` at the end of the range.
-   */
-  after(some: SomeKeys): (RangeBytes & { readonly left: number | undefined }) | undefined {
-    const { parts, more, count } = some;
-    const last = lastOf(parts);
+  /** The range to ask for a page of next, after this answer to the last request; `undefined` at the end of the range. */
+  after(answer: Answer): RangeBytes | undefined {
+    const { kvs, more } = answer;
+    const count = Number(answer.count);
+    const last = lastOf(kvs);
     const isRest = this.#end === this.#rangeEnd;
     if (more ? last === undefined : isRest) return undefined;
     const start = more && last ? Buffer.concat([last, Uint8Array.of(0)]) : this.#end;
-    const left = more ? Math.max(0, count - lengthOf(parts)) : 0;
-    this.#learn(some);
-    const expected = isRest && left <= MANY * this.#aim ? left : this.#moveEnd(last, left);
-    return { key: start, rangeEnd: this.#end, left: expected };
+    const left = more ? Math.max(0, count - kvs.length) : 0;
+    if (!isRest || left > MANY * this.#aim) {
+      this.#learn(kvs, count, more);
+      this.#moveEnd(last, left);
+    }
+    return { key: start, rangeEnd: this.#end };
   }
 
-  /** A key that is about so many keys after this one, and before `rangeEnd`; `undefined` if none can be calculated. */
-  keyAfter(key: Uint8Array, keys: number, rangeEnd: Uint8Array): Uint8Array | undefined {
-    const step = this.#stepOf(keys);
-    if (step === undefined || this.#lastKey === undefined) return undefined;
-    return this.#sum(key, this.#alphabet.normal(step, this.#lastKey.length - 1), rangeEnd)?.key;
-  }
-
-  #learn({ parts, more, count }: SomeKeys): void {
-    const length = lengthOf(parts);
-    const isShort = !more && length < this.#pageSize;
+  #learn(kvs: Keys, count: number, more: boolean): void {
+    const isShort = !more && kvs.length < this.#pageSize;
     this.#short = isShort ? this.#short + 1 : 0;
     this.#spare += isShort ? -1 : SPARE.perPage;
-    if (!more) this.#seen = { keys: this.#seen.keys + count, matches: this.#seen.matches + length };
-    const samples = parts.flatMap(samplesOf);
+    if (!more) this.#seen = { keys: this.#seen.keys + count, matches: this.#seen.matches + kvs.length };
+    const samples = samplesOf(kvs);
     this.#alphabet.learn(this.#lastKey ? [this.#lastKey, ...samples] : samples);
     const [first] = samples;
     const last = samples.at(-1);
     // The distance of a page of one key is that from the key before it.
-    if (last) this.#page = { first: length > 1 ? first : this.#lastKey, last, length };
+    if (last) this.#page = { first: kvs.length > 1 ? first : this.#lastKey, last, length: kvs.length };
     this.#lastKey = last ?? this.#lastKey;
     if (this.#moved === undefined) return;
     this.#beyond = Math.max(0, this.#moved.rest - count);
@@ -117,31 +102,23 @@ export class NearEnds {
     this.#moved = undefined;
   }
 
-  /**
-   * @param left how many keys are left before the end.
-   * @returns how many there are now, if that is known.
-   */
-  #moveEnd(last: Uint8Array | undefined, left: number): number | undefined {
+  /** @param left how many keys are left before the end. */
+  #moveEnd(last: Uint8Array | undefined, left: number): void {
     const isFar = left > TOO_MANY * this.#wanted;
-    if (!isFar && left > this.#pageSize * this.#keysPerMatch) return left;
+    if (!isFar && left > this.#pageSize * this.#keysPerMatch) return;
     const rest = left + this.#beyond;
     // Where it is too far, it is moved back.
     const from = isFar ? last : this.#end;
-    // The step has been adapted to that. If that didn't help, it is calculated again.
-    const isFarAgain = isFar && this.#wasFar;
-    this.#wasFar = isFar;
-    if (isFarAgain || this.#step === undefined) this.#step = this.#stepOf(this.#aim);
+    if (isFar || this.#step === undefined) this.#step = this.#stepOfPage();
     const mayBeShort = this.#spare >= 1 && this.#short < MOST_SHORT;
     const moved = rest > MANY * this.#wanted && mayBeShort && from ? this.#endAfter(from) : undefined;
     if (moved) {
       this.#moved = { rest, left: isFar ? 0 : left, above: moved.above };
       this.#end = moved.key;
-      return undefined;
+    } else if (left <= this.#pageSize) {
+      this.#end = this.#rangeEnd;
+      this.#beyond = 0;
     }
-    if (left > this.#pageSize) return left;
-    this.#end = this.#rangeEnd;
-    this.#beyond = 0;
-    return rest;
   }
 
   /** How many keys a filter looks at for each that it lets pass. */
@@ -167,41 +144,33 @@ export class NearEnds {
     this.#step = { ...this.#step, steps: (this.#step.steps * this.#wanted) / added };
   }
 
-  /** A step for so many keys, if they are as close together as those of the last page. */
-  #stepOf(keys: number): Distance | undefined {
+  /** A step for as many keys as wanted, if they are as close together as those of the last page. */
+  #stepOfPage(): Distance | undefined {
     if (this.#page === undefined) return undefined;
     const { first, last, length } = this.#page;
     const { depth, steps } = this.#alphabet.distance(first ?? last, last);
-    return { depth, steps: (steps * keys) / Math.max(1, length - 1) };
+    return { depth, steps: (steps * this.#aim) / Math.max(1, length - 1) };
   }
 
   #endAfter(key: Uint8Array): Sum | undefined {
     if (this.#step === undefined || this.#lastKey === undefined) return undefined;
     this.#step = this.#alphabet.normal(this.#step, this.#lastKey.length - 1);
-    return this.#sum(key, this.#step, this.#rangeEnd);
-  }
-
-  /** `undefined` where the sum isn't before `rangeEnd`. */
-  #sum(key: Uint8Array, step: Distance, rangeEnd: Uint8Array): Sum | undefined {
-    const sum = this.#alphabet.add(key, step);
-    return sum && (isEndless({ rangeEnd }) || Buffer.compare(sum.key, rangeEnd) < 0) ? sum : undefined;
+    const sum = this.#alphabet.add(key, this.#step);
+    const isWithin =
+      sum && (isEndless({ rangeEnd: this.#rangeEnd }) || Buffer.compare(sum.key, this.#rangeEnd) < 0);
+    return isWithin ? sum : undefined;
   }
 }
 
-function lastOf(parts: readonly Keys[]): Uint8Array | undefined {
-  const last = parts.at(-1);
-  return (Array.isArray(last) ? last.at(-1) : last?.last)?.key;
-}
-
-function lengthOf(parts: readonly Keys[]): number {
-  return parts.reduce((sum, { length }) => sum + length, 0);
+function lastOf(kvs: Keys): Uint8Array | undefined {
+  return (Array.isArray(kvs) ? kvs.at(-1) : kvs.last)?.key;
 }
 
 /** Some of the keys in order, with the first and the last one. */
-function samplesOf(keys: Keys): Uint8Array[] {
-  const some = Array.isArray(keys)
-    ? keys.filter((_, i) => i % SAMPLED_OF_FEW === 0)
-    : keys.samples(MOST_SAMPLES);
-  const last = lastOf([keys]);
+function samplesOf(kvs: Keys): Uint8Array[] {
+  const some = Array.isArray(kvs)
+    ? kvs.filter((_, i) => i % SAMPLED_OF_FEW === 0)
+    : kvs.samples(MOST_SAMPLES);
+  const last = lastOf(kvs);
   return last ? [...some.map(({ key }) => key), last] : [];
 }

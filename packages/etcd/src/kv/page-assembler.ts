@@ -1,4 +1,4 @@
-import type { Keys, Listed } from './list-requests.js';
+import type { Keys } from './near-ends.js';
 
 /** The next keys of an answer that no page before has. */
 export interface PagePart {
@@ -24,11 +24,15 @@ export class PageAssembler {
     this.#pageSize = pageSize;
   }
 
-  /** The pages that these keys complete. At the end of the range that is all, and at least one. */
-  take({ parts, more }: Listed, isEnd: boolean): Page[] {
+  /**
+   * The pages that the keys of some answers complete. At the end of the range that is all, and at least one.
+   *
+   * @param answers is emptied.
+   * @param more whether there is a key after these for certain.
+   */
+  take(answers: Keys[], more: boolean, isEnd: boolean): Page[] {
     const pages: Page[] = [];
-    // Removed, so that no list holds them while the next ones are awaited.
-    for (let keys = parts.shift(); keys !== undefined; keys = parts.shift()) {
+    for (let keys = answers.shift(); keys !== undefined; keys = answers.shift()) {
       for (let from = 0; from < keys.length; ) {
         // There is a key after this page.
         if (this.#length === this.#pageSize) pages.push(this.#page(true));

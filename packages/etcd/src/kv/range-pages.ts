@@ -21,7 +21,7 @@ import {
   rangeMethod,
   rangeRequest,
 } from './kv.js';
-import { type Listed, type ListRequest, ListRequests } from './list-requests.js';
+import { type Keys, NearEnds } from './near-ends.js';
 import { PageAssembler } from './page-assembler.js';
 
 /** Options of `iterate` and `pages`. `timeoutMs` is the deadline of each request. */
@@ -102,28 +102,26 @@ function leavable<T>(
 }
 
 async function* decodedPages<Entry>(
-  lists: AsyncGenerator<ListedAt, void, void>,
+  lists: AsyncGenerator<Listed, void, void>,
   pageSize: number,
   maker: EntryMaker<Entry>,
 ): AsyncGenerator<RangePage<Entry>, void, void> {
   const assembler = new PageAssembler(pageSize);
-  for await (const { revision, listed, isEnd } of lists) {
-    for (const { parts, more } of assembler.take(listed, isEnd)) {
-      const kvs = parts.flatMap(({ keys, length }) =>
+  for await (const { revision, parts, more, isEnd } of lists) {
+    for (const page of assembler.take(parts, more, isEnd)) {
+      const kvs = page.parts.flatMap(({ keys, length }) =>
         Array.isArray(keys) ? keys.map((kv) => maker.entry(kv)) : keys.take(length, maker),
       );
-      yield answer({ revision, kvs, more });
+      yield answer({ revision, kvs, more: page.more });
     }
   }
 }
 
 async function* decodedPortions<Entry>(
-  lists: AsyncGenerator<ListedAt, void, void>,
+  lists: AsyncGenerator<Listed, void, void>,
   maker: EntryMaker<Entry>,
 ): AsyncGenerator<Entry[], void, void> {
-  for await (const { listed } of lists) {
-    const { parts } = listed;
-    // Removed, so that they aren't in memory while the next ones are awaited.
+  for await (const { parts } of lists) {
     for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
       if (Array.isArray(part)) {
         yield part.map((kv) => maker.entry(kv));
@@ -136,10 +134,13 @@ async function* decodedPortions<Entry>(
 }
 
 /** Some consecutive keys of a range. */
-interface ListedAt {
+interface Listed {
   readonly revision: bigint;
-  readonly listed: Listed;
-  /** Whether the range has no more keys. */
+  /** The keys. Who uses them removes them, so that they aren't in memory while the next ones are awaited. */
+  readonly parts: Keys[];
+  /** Whether the range has more keys for certain. */
+  readonly more: boolean;
+  /** Whether it has no more. */
   readonly isEnd: boolean;
 }
 
@@ -149,61 +150,55 @@ async function* listsOf(
   range: RangeBytes,
   { pageSize = PAGE_SIZE, ...rest }: PageOptions,
   left: AbortSignal,
-): AsyncGenerator<ListedAt, void, void> {
+): AsyncGenerator<Listed, void, void> {
   using linked = new LinkedSignal([rest.signal, left]);
   const { signal } = linked;
   const { serializable = false } = rest;
-  const fetch = (
-    { limit, ...keys }: ListRequest,
-    revision: RangeOptions['revision'],
-  ): Promise<RangeMessage> => {
-    const request = { ...rest, limit, ...(revision !== undefined && { revision }) };
+  const fetch = (keys: RangeBytes, revision: RangeOptions['revision']): Promise<RangeMessage> => {
+    const request = { ...rest, limit: pageSize, ...(revision !== undefined && { revision }) };
     return rpc.call(pageCall, () => rangeRequest(keys, request), { ...rest, signal });
   };
-  const requests = new ListRequests(range, pageSize);
-  // No variable holds an answer while the next one is awaited.
-  let { listed, first, revision } = opened(
-    requests,
-    await fetch({ ...range, limit: pageSize }, rest.revision),
-    rest.revision,
-  );
-  for (let { next } = requests; next !== undefined; next = requests.next) {
-    const following = Promise.all(next.map((request) => fetch(request, revision)));
+  const ends = new NearEnds(range, pageSize);
+  // In functions of their own, so that no variable holds an answer while the next one is awaited.
+  const taken = (message: RangeMessage) => ({
+    listed: { parts: [message.kvs], more: message.more },
+    next: ends.after(message),
+  });
+  const opened = (message: RangeMessage) => {
+    const first = knownHeader(message.header);
+    return { first, revision: BigInt(rest.revision ?? 0n) || first.revision, ...taken(message) };
+  };
+  let { first, revision, listed, next } = opened(await fetch(range, rest.revision));
+  while (next !== undefined) {
+    const following = fetch(next, revision);
     // Its failure is reported when it is its turn, if that turn comes.
     following.catch(() => {});
-    // Otherwise the requests would be sent only when a loop over keys that are there has come to their end.
+    // Otherwise the request would be sent only when a loop over keys that are there has come to their end.
     await endOfTurn();
-    yield { revision, listed, isEnd: false };
-    listed = requests.take(await ofSameStore(following, first, serializable));
+    yield { revision, ...listed, isEnd: false };
+    ({ listed, next } = taken(await ofSameStore(following, first, serializable)));
   }
-  yield { revision, listed, isEnd: true };
+  yield { revision, ...listed, isEnd: true };
 }
 
-function opened(requests: ListRequests, message: RangeMessage, wanted: RangeOptions['revision']) {
-  const first = knownHeader(message.header);
-  const revision = BigInt(wanted ?? 0n) || first.revision;
-  return { first, revision, listed: requests.take([message]) };
-}
-
-/** The answers, if they come from the store that gave the first one. */
+/** The answer, if it comes from the store that gave the first one. */
 async function ofSameStore(
-  answers: Promise<RangeMessage[]>,
+  answer: Promise<RangeMessage>,
   first: ResponseHeader,
   serializable: boolean,
-): Promise<RangeMessage[]> {
-  let messages: RangeMessage[];
+): Promise<RangeMessage> {
+  let message: RangeMessage;
   try {
-    messages = await answers;
+    message = await answer;
   } catch (error) {
     // A member that lags may not have reached this revision.
     if (serializable || !isFutureRevision(error)) throw error;
     throw new StoreReplacedError(first, unknownState, { cause: error });
   }
-  for (const { header } of serializable ? [] : messages) {
-    const known = knownHeader(header);
-    if (isReplaced(first, known)) throw new StoreReplacedError(first, known);
-  }
-  return messages;
+  if (serializable) return message;
+  const header = knownHeader(message.header);
+  if (isReplaced(first, header)) throw new StoreReplacedError(first, header);
+  return message;
 }
 
 const pageCall = idempotentCall(rangeMethod, (message: RangeMessage) => message, pageOptions);

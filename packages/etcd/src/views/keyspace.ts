@@ -108,9 +108,8 @@ export class Keyspace<Key = Bytes, Value = Bytes, Entry = KeyValue> {
 
   /**
    * Reads the keys of a range one by one, in order, all at one revision: for ranges that are too large for one answer.
-   * It asks for `pageSize` keys at a time, the later ones with two requests at once if they are for 500 keys each. Each
-   * request is sent again like {@link get}. An aborted `signal` ends the loop with its reason before the next key, also
-   * before keys that have already come. etcd: `KV.Range`.
+   * It asks for `pageSize` keys at a time. Each such request is sent again like {@link get}. An aborted `signal` ends the
+   * loop with its reason before the next key, also before keys that have already come. etcd: `KV.Range`.
    *
    * @throws InvalidArgumentError at once; CompactedError from the loop, when the revision was compacted before the loop
    * reached the end; StoreReplacedError when the store was replaced meanwhile.
