@@ -289,6 +289,7 @@ const internal = new Set([
   'OwnedKey.abandon',
   'OwnedKey.untilFirst',
   'OwnedKey.lose',
+  'OwnedKey.markReleased',
   'OwnedKey.gone',
   'OwnedKey.isMine',
   'Leadership.isMine',

@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startEtcd } from '@quiesce/test-services';
-import { EtcdError, NoSpaceError, StatusCode, TooManyRequestsError, UnavailableError } from '../src/index.js';
+import {
+  EtcdError,
+  NoLeaderError,
+  NoSpaceError,
+  StatusCode,
+  TooManyRequestsError,
+  UnavailableError,
+} from '../src/index.js';
 import { statusError } from '../src/server-errors.js';
 import { overEachTransport } from './support/clients.js';
 import { OwnTime } from './support/own-time.js';
@@ -83,7 +90,7 @@ overEachTransport('a server at its limits', (connect) => {
     assert.deepEqual(seen, { Put: 1, Range: 4 });
   });
 
-  test('"no leader" and "too many requests" come before anything is done: the first is retried for writes, too', async () => {
+  test('"no leader" and "too many requests" come before anything is done: the first is retried for writes that wait for a leader, too', async () => {
     const seen = { Put: 0, DeleteRange: 0 };
     await using scripted = await startScriptedServer({
       unary: {
@@ -100,7 +107,8 @@ overEachTransport('a server at its limits', (connect) => {
       },
     });
     await using etcd = await connect({ endpoints: scripted.endpoint, retry: { backoffMs: 1 } });
-    await etcd.put('k', 'v', { requireLeader: true });
+    await assert.rejects(etcd.put('k', 'v', { requireLeader: true }), NoLeaderError);
+    await etcd.put('k', 'v', { requireLeader: 'wait' });
     await assert.rejects(etcd.delete('k'), TooManyRequestsError);
     assert.deepEqual(seen, { Put: 3, DeleteRange: 1 });
   });
