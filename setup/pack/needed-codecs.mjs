@@ -71,7 +71,7 @@ function usedIn(dir, all) {
   const used = [];
   for (const file of readdirSync(dir, { recursive: true, encoding: 'utf8' })) {
     if (!file.endsWith('.js') || file === MESSAGES) continue;
-    const code = readFileSync(join(dir, file), 'utf8');
+    const code = withoutComments(file, readFileSync(join(dir, file), 'utf8'));
     if (file === SERVICES) {
       for (const [, role, name] of code.matchAll(/\b(request|response): (\w+)/g)) {
         used.push(`${name}.${role === 'request' ? 'encode' : 'decode'}`);
@@ -96,6 +96,21 @@ function usedIn(dir, all) {
     }
   }
   return used;
+}
+
+/**
+ * A message that a comment names isn't used by that.
+ * @param {string} file
+ * @param {string} code
+ */
+function withoutComments(file, code) {
+  let rest = '';
+  let at = 0;
+  for (const { start, end } of parseSync(file, code).comments) {
+    rest += code.slice(at, start);
+    at = end;
+  }
+  return rest + code.slice(at);
 }
 
 /** @param {string} code */

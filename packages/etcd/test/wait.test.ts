@@ -4,9 +4,9 @@ import { getEventListeners } from 'node:events';
 import { describe, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Pauses } from '../src/rpc/pauses.js';
-import { LazySignal } from '../src/util/lazy-signal.js';
-import { LinkedSignal } from '../src/util/linked-signal.js';
-import { onAbort } from '../src/util/on-abort.js';
+import { LazySignal } from '../src/util/abort/lazy-signal.js';
+import { LinkedSignal } from '../src/util/abort/linked-signal.js';
+import { onAbort } from '../src/util/abort/on-abort.js';
 import { pause, settlesBy, unlessAborted, type Wait, waitFor } from '../src/util/wait.js';
 import { deferred } from './support/deferred.js';
 

@@ -6,10 +6,10 @@ import { readable } from '../rpc/messages/readable.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
 import { wasCancelled } from '../transport/call-state.js';
 import type { ByteStream } from '../transport/transport.js';
+import { LinkedSignal } from '../util/abort/linked-signal.js';
 import { atCaller } from '../util/at-caller.js';
 import { Leavable, OneLoop } from '../util/item-iterator.js';
 import { checkArgument, type Kind, kind, nonEmptyText, shown, text } from '../util/kinds.js';
-import { LinkedSignal } from '../util/linked-signal.js';
 import { guardMethods } from '../util/methods.js';
 import { monotonicMs } from '../util/timers.js';
 

@@ -2,8 +2,8 @@ import { EtcdError, StatusCode } from '../errors.js';
 import { type Bytes, type KeyRange, prefix, toKey } from '../kv/key-range.js';
 import type { RangeResult } from '../kv/kv.js';
 import { op } from '../kv/txn.js';
+import { LinkedSignal } from '../util/abort/linked-signal.js';
 import { checkArgument, positiveInteger } from '../util/kinds.js';
-import { LinkedSignal } from '../util/linked-signal.js';
 import { guardMethods, refuseMore } from '../util/methods.js';
 import {
   type AcquireOptions,

@@ -8,8 +8,8 @@ import {
 import { type Bytes, toBytes } from '../kv/key-range.js';
 import { compare, type DeleteOp, type NumberCompare, op } from '../kv/txn.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
-import type { AnySignal } from '../util/lazy-signal.js';
-import { LinkedSignal } from '../util/linked-signal.js';
+import type { AnySignal } from '../util/abort/lazy-signal.js';
+import { LinkedSignal } from '../util/abort/linked-signal.js';
 import type { Progress } from '../util/progress.js';
 import { unlessAborted } from '../util/wait.js';
 import { mayPass, persist } from './persist.js';

@@ -1,9 +1,9 @@
 import { type Bytes, ownBytes, toKey } from '../kv/key-range.js';
 import { compare, op } from '../kv/txn.js';
 import type { CallControl } from '../rpc/rpc.js';
+import { LinkedSignal } from '../util/abort/linked-signal.js';
 import { type Int64, int64 } from '../util/int64.js';
 import { checkArgument } from '../util/kinds.js';
-import { LinkedSignal } from '../util/linked-signal.js';
 import { refuseMore } from '../util/methods.js';
 import { Description } from '../util/options.js';
 import { unlessAborted } from '../util/wait.js';

@@ -2,8 +2,8 @@ import { invalidArgument } from '../errors.js';
 import type { Bytes } from '../kv/key-range.js';
 import { prefix, toKey } from '../kv/key-range.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
+import { LinkedSignal } from '../util/abort/linked-signal.js';
 import { checkArgument } from '../util/kinds.js';
-import { LinkedSignal } from '../util/linked-signal.js';
 import { guardMethods, refuseMore } from '../util/methods.js';
 import { Fence, fenceBeside } from './fence.js';
 import {

@@ -1,7 +1,7 @@
 import { ClusterMismatchError, EtcdError, StatusCode, UnavailableError } from '../errors.js';
 import { reopenMs } from '../rpc/backoff.js';
 import type { CallControl } from '../rpc/rpc.js';
-import type { AnySignal } from '../util/lazy-signal.js';
+import type { AnySignal } from '../util/abort/lazy-signal.js';
 import { type Progress, progressOf } from '../util/progress.js';
 import { pause } from '../util/wait.js';
 

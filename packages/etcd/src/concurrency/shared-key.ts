@@ -1,4 +1,4 @@
-import type { LazySignal } from '../util/lazy-signal.js';
+import type { LazySignal } from '../util/abort/lazy-signal.js';
 import type { Session } from './session.js';
 
 /** An owner of a key that was created at a revision, until `over` aborts. */

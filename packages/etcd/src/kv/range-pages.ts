@@ -7,9 +7,9 @@ import type { RangeMessage } from '../rpc/messages/range-response.js';
 import { describeCall, type Rpc } from '../rpc/rpc.js';
 import { isReplaced, unknownState } from '../rpc/store.js';
 import { isFutureRevision } from '../server-errors.js';
+import { LinkedSignal } from '../util/abort/linked-signal.js';
 import { Leavable } from '../util/item-iterator.js';
 import { positiveInteger } from '../util/kinds.js';
-import { LinkedSignal } from '../util/linked-signal.js';
 import { endOfTurn } from '../util/timers.js';
 import type { RangeBytes } from './key-range.js';
 import {

@@ -1,7 +1,7 @@
 import { answer } from '../json.js';
+import { onAbort } from '../util/abort/on-abort.js';
 import { Leavable } from '../util/item-iterator.js';
 import { guardMethods } from '../util/methods.js';
-import { onAbort } from '../util/on-abort.js';
 import { monotonicMs, queueMicrotask } from '../util/timers.js';
 import type { KeptLease, LeaseKeeper, RenewalWaiter } from './lease-keeper.js';
 import type { LeaseLostError } from './lease-lost.js';

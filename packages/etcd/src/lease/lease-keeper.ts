@@ -5,7 +5,7 @@ import { encodeMessage } from '../rpc/messages/encode-message.js';
 import { type ReopeningInit, ReopeningStream, type StreamOwner } from '../rpc/reopening-stream.js';
 import type { Rpc } from '../rpc/rpc.js';
 import { leaseNotFound } from '../server-errors.js';
-import { LazySignal } from '../util/lazy-signal.js';
+import { LazySignal } from '../util/abort/lazy-signal.js';
 import { clearTimeout, LONGEST_TIMER_MS, monotonicMs, setImmediate, setTimeout } from '../util/timers.js';
 import { DueTimes, slotOf } from './due-times.js';
 import { LeaseLostError, type LeaseLostReason } from './lease-lost.js';

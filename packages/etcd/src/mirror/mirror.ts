@@ -15,9 +15,9 @@ import { type Bytes, KeyRange, type Keys, ownBytes, toRange } from '../kv/key-ra
 import { reopenMs } from '../rpc/backoff.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
+import { LinkedSignal } from '../util/abort/linked-signal.js';
 import { Leavable, OneLoop } from '../util/item-iterator.js';
 import { aFunction, checkArgument, leaderRequired, positiveInteger, withMethods } from '../util/kinds.js';
-import { LinkedSignal } from '../util/linked-signal.js';
 import { guardMethods, refuseMore } from '../util/methods.js';
 import { Description, type Kinds } from '../util/options.js';
 import { keepProgress, Progress } from '../util/progress.js';

@@ -2,7 +2,7 @@
 // transport.ts. It knows about statuses and errors, but not about etcd's services, other endpoints or retries.
 
 import { EtcdError, type Metadata, noMetadata, StatusCode } from '../errors.js';
-import { onAbort } from '../util/on-abort.js';
+import { onAbort } from '../util/abort/on-abort.js';
 import type { Waiter } from '../util/wait.js';
 import type { ByteStream, UnaryResponse } from './transport.js';
 

@@ -2,7 +2,7 @@
 // iteration. Helpers that only one folder uses are in that folder.
 
 import { captureDeeply, DeadlineExceededError, EtcdError } from '../errors.js';
-import type { AnySignal } from './lazy-signal.js';
+import type { AnySignal } from './abort/lazy-signal.js';
 
 /** The program's position, and which async functions wait for it. Its text is made when it is read. */
 export interface CallSite {

@@ -1,6 +1,5 @@
 import { DeadlineExceededError, EtcdError, StatusCode } from '../errors.js';
 import { reason } from './kinds.js';
-import type { AnySignal } from './lazy-signal.js';
 
 /**
  * Makes the error with which an attempt would fail if it ended now. The argument is the time that the caller gave, in
@@ -73,14 +72,14 @@ export class Progress {
   }
 }
 
-const bySignal = new WeakMap<AnySignal, Progress>();
+const bySignal = new WeakMap<object, Progress>();
 
 /** Records that what is done until the signal aborts belongs to this progress. */
-export function keepProgress(signal: AnySignal, progress: Progress): void {
+export function keepProgress(signal: object, progress: Progress): void {
   bySignal.set(signal, progress);
 }
 
 /** The progress of the calls that this signal ends; `undefined` where nobody asks for it. */
-export function progressOf(signal: AnySignal | undefined): Progress | undefined {
+export function progressOf(signal: object | undefined): Progress | undefined {
   return signal && bySignal.get(signal);
 }

@@ -1,6 +1,6 @@
+import type { AnySignal } from './abort/lazy-signal.js';
+import { onAbort } from './abort/on-abort.js';
 import { atCaller } from './at-caller.js';
-import type { AnySignal } from './lazy-signal.js';
-import { onAbort } from './on-abort.js';
 import { clearTimeout, LONGEST_TIMER_MS, monotonicMs, setImmediate, setTimeout } from './timers.js';
 
 /** A wait for a value that another part of the client will provide. */

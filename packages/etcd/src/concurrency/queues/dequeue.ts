@@ -4,7 +4,7 @@ import type { Bytes, KeyRange } from '../../kv/key-range.js';
 import { compare, op } from '../../kv/txn.js';
 import type { KeyValue } from '../../rpc/messages/key-value.js';
 import { restOfTime } from '../../rpc/rest-of-time.js';
-import { LinkedSignal } from '../../util/linked-signal.js';
+import { LinkedSignal } from '../../util/abort/linked-signal.js';
 import type { Namespace } from '../../views/namespace.js';
 import { type AcquireOptions, acquireOptions } from '../owned-key.js';
 import { persist } from '../persist.js';

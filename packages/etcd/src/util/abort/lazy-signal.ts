@@ -1,6 +1,6 @@
 import { setMaxListeners } from 'node:events';
+import { keepProgress, progressOf } from '../progress.js';
 import { CheckedAbortController } from './checked-abort.js';
-import { keepProgress, progressOf } from './progress.js';
 
 /** A signal that ends an operation of this client. */
 export type AnySignal = AbortSignal | LazySignal;

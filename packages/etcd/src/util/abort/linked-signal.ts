@@ -1,8 +1,8 @@
+import { keepProgress, Progress, progressOf } from '../progress.js';
+import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from '../timers.js';
+import { within } from '../wait.js';
 import { type AnySignal, LazySignal } from './lazy-signal.js';
 import { onAbort } from './on-abort.js';
-import { keepProgress, Progress, progressOf } from './progress.js';
-import { clearTimeout, LONGEST_TIMER_MS, setTimeout } from './timers.js';
-import { within } from './wait.js';
 
 /** A time limit for an operation. */
 export interface TimeBound {
