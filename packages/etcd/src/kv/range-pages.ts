@@ -78,7 +78,8 @@ export function rangePages<Entry>(
 }
 
 /**
- * The keys of a range in portions. Each portion is decoded when it is needed.
+ * The keys of a range in portions. Each portion is decoded when it is needed. The signal is for those who take the keys one by one to
+ * check.
  *
  * @throws InvalidArgumentError at once.
  * @internal
@@ -90,12 +91,12 @@ export function rangePortions<Entry>(
   maker: EntryMaker<Entry>,
 ): AsyncGenerator<Entry[], void, void> {
   pageOptions.check(options);
-  return leavable((left) => decodedPortions(listsOf(rpc, range, options, left), maker), options.signal);
+  return leavable((left) => decodedPortions(listsOf(rpc, range, options, left), maker));
 }
 
 function leavable<T>(
   make: (left: AbortSignal) => AsyncGenerator<T, void, void>,
-  signal: AbortSignal | undefined,
+  signal?: AbortSignal,
 ): AsyncGenerator<T, void, void> {
   const leaving = new AbortController();
   return new Leavable(make(leaving.signal), () => leaving.abort(), signal);

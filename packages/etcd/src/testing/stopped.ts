@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 /** How long {@link untilStopped} waits at most: a thread that waits for a slow disk stops only after that. */
-export const STOP_TIMEOUT_MS = 1_000;
+const STOP_TIMEOUT_MS = 1_000;
 
 /**
  * Whether no thread of a process runs, after SIGSTOP or as it has ended. On a busy machine each thread continues until
