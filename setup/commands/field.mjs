@@ -19,8 +19,6 @@ const HINT = 'npm run field -- [--only <text>] [--again] [--runs <n>] [--keep] [
 const RUNS = 10;
 /** A control is run in three ways, and a failure in any of them is one too many. */
 const CONTROL_RUNS = 5;
-/** In CI it matters whether a case is found and named, not how often it fails. */
-const CI_RUNS = 1;
 
 await main(async (args) => {
   const { values } = parse(
@@ -69,19 +67,15 @@ await main(async (args) => {
   const keep = values.keep || values.ci;
   for (const one of chosenCases)
     if (values.again || results.cases[one.name]?.state !== stateOf(one)) {
-      const often = runs ?? (values.ci ? CI_RUNS : (one.runs ?? RUNS));
+      const often = runs ?? one.runs ?? RUNS;
       await measure(one.name, async () => {
-        results.cases[one.name] = await tryCase(one, often, keep);
+        results.cases[one.name] = await tryCase(one, often, { keep, brief: values.ci });
       });
     }
   for (const one of chosenControls)
     if (values.again || results.controls[one.name]?.state !== stateOf(one))
       await measure(one.name, async () => {
-        results.controls[one.name] = await tryControl(
-          one,
-          runs ?? (values.ci ? CI_RUNS : CONTROL_RUNS),
-          keep,
-        );
+        results.controls[one.name] = await tryControl(one, runs ?? (values.ci ? 1 : CONTROL_RUNS), keep);
       });
 
   /**
