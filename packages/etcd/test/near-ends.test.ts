@@ -45,7 +45,7 @@ function list(
     const kvs = found.slice(0, pageSize).map(keyValue);
     const hasMore = found.length > pageSize;
     next = ends.after({ kvs, more: hasMore, count: BigInt(to - from) });
-    for (const { parts, more } of assembler.take([kvs], hasMore, next === undefined)) {
+    for (const { parts, more } of assembler.take({ keys: kvs, more: hasMore, isEnd: next === undefined })) {
       assert.ok(mayContinue, 'there is a page after the last one');
       mayContinue = more;
       pages.push(parts.flatMap(({ keys }) => (keys as KeyValue[]).map(({ key }) => key)));

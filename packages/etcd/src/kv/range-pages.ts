@@ -21,8 +21,8 @@ import {
   rangeMethod,
   rangeRequest,
 } from './kv.js';
-import { type Keys, NearEnds } from './near-ends.js';
-import { PageAssembler } from './page-assembler.js';
+import { NearEnds } from './near-ends.js';
+import { type Answered, type Page, PageAssembler } from './page-assembler.js';
 
 /** Options of `iterate` and `pages`. `timeoutMs` is the deadline of each request. */
 export interface PageOptions extends Omit<RangeOptions, 'limit' | 'sortBy' | 'sortOrder' | 'countOnly'> {
@@ -103,46 +103,49 @@ function leavable<T>(
 }
 
 async function* decodedPages<Entry>(
-  lists: AsyncGenerator<Listed, void, void>,
+  answers: AsyncGenerator<Listed, void, void>,
   pageSize: number,
   maker: EntryMaker<Entry>,
 ): AsyncGenerator<RangePage<Entry>, void, void> {
   const assembler = new PageAssembler(pageSize);
-  for await (const { revision, parts, more, isEnd } of lists) {
-    for (const page of assembler.take(parts, more, isEnd)) {
-      const kvs = page.parts.flatMap(({ keys, length }) =>
-        Array.isArray(keys) ? keys.map((kv) => maker.entry(kv)) : keys.take(length, maker),
-      );
-      yield answer({ revision, kvs, more: page.more });
-    }
+  for await (const listed of answers) {
+    const pages = assembler.take(listed);
+    while (pages.length > 0) yield nextPage(pages, listed.revision, maker);
   }
 }
 
 async function* decodedPortions<Entry>(
-  lists: AsyncGenerator<Listed, void, void>,
+  answers: AsyncGenerator<Listed, void, void>,
   maker: EntryMaker<Entry>,
 ): AsyncGenerator<Entry[], void, void> {
-  for await (const { parts } of lists) {
-    for (let part = parts.shift(); part !== undefined; part = parts.shift()) {
-      if (Array.isArray(part)) {
-        yield part.map((kv) => maker.entry(kv));
-        continue;
-      }
-      for (let some = part.take(PORTION, maker); some.length > 0; some = part.take(PORTION, maker))
-        yield some;
-    }
+  for await (const listed of answers) {
+    while (listed.keys !== undefined) yield nextPortion(listed, maker);
   }
 }
 
+// Functions of their own, so that no variable of a generator holds keys while the next ones are awaited.
+
+/** Takes the first of these pages, and decodes it. */
+function nextPage<Entry>(pages: Page[], revision: bigint, maker: EntryMaker<Entry>): RangePage<Entry> {
+  const { parts, more } = pages.shift() as Page;
+  const kvs = parts.flatMap(({ keys, length }) =>
+    Array.isArray(keys) ? keys.map((kv) => maker.entry(kv)) : keys.take(length, maker),
+  );
+  return answer({ revision, kvs, more });
+}
+
+/** Takes the next keys of an answer, and decodes them. */
+function nextPortion<Entry>(listed: Listed, maker: EntryMaker<Entry>): Entry[] {
+  const { keys = [] } = listed;
+  const isEncoded = !Array.isArray(keys);
+  const portion = isEncoded ? keys.take(PORTION, maker) : keys.map((kv) => maker.entry(kv));
+  if (!isEncoded || keys.isTaken) listed.keys = undefined;
+  return portion;
+}
+
 /** Some consecutive keys of a range. */
-interface Listed {
+interface Listed extends Answered {
   readonly revision: bigint;
-  /** The keys. Who uses them removes them, so that they aren't in memory while the next ones are awaited. */
-  readonly parts: Keys[];
-  /** Whether the range has more keys for certain. */
-  readonly more: boolean;
-  /** Whether it has no more. */
-  readonly isEnd: boolean;
 }
 
 /** All keys of a range. The next ones are requested while those before them are being used. */
@@ -161,13 +164,14 @@ async function* listsOf(
   };
   const ends = new NearEnds(range, pageSize);
   // In functions of their own, so that no variable holds an answer while the next one is awaited.
-  const taken = (message: RangeMessage) => ({
-    listed: { parts: [message.kvs], more: message.more },
-    next: ends.after(message),
-  });
+  const taken = (message: RangeMessage, revision: bigint) => {
+    const next = ends.after(message);
+    return { listed: { revision, keys: message.kvs, more: message.more, isEnd: next === undefined }, next };
+  };
   const opened = (message: RangeMessage) => {
     const first = knownHeader(message.header);
-    return { first, revision: BigInt(rest.revision ?? 0n) || first.revision, ...taken(message) };
+    const revision = BigInt(rest.revision ?? 0n) || first.revision;
+    return { first, revision, ...taken(message, revision) };
   };
   let { first, revision, listed, next } = opened(await fetch(range, rest.revision));
   while (next !== undefined) {
@@ -176,10 +180,10 @@ async function* listsOf(
     following.catch(() => {});
     // Otherwise the request would be sent only when a loop over keys that are there has come to their end.
     await endOfTurn();
-    yield { revision, ...listed, isEnd: false };
-    ({ listed, next } = taken(await ofSameStore(following, first, serializable)));
+    yield listed;
+    ({ listed, next } = taken(await ofSameStore(following, first, serializable), revision));
   }
-  yield { revision, ...listed, isEnd: true };
+  yield listed;
 }
 
 /** The answer, if it comes from the store that gave the first one. */

@@ -23,8 +23,8 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
   readonly #signal: AbortSignal | undefined;
   #items: readonly T[] = none;
   #index = 0;
-  #over = false;
-  #dropped = false;
+  /** `ends`: what was taken is dropped, and only the end is yet to come. */
+  #state: 'yields' | 'ends' | 'over' = 'yields';
   /** The result of the call that waits for the next portion. */
   #refilling: Promise<IteratorResult<T, void>> | undefined;
 
@@ -35,15 +35,15 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
   }
 
   next(): Promise<IteratorResult<T, void>> {
-    if (this.#signal?.aborted && !this.#over) return this.#aborted(this.#signal);
+    if (this.#signal?.aborted && this.#state !== 'over') return this.#aborted(this.#signal);
     // While V8 is cold, a call for each item would cost as much as everything else here.
-    if (this.#index < this.#items.length && !this.#over && !this.#dropped) {
+    if (this.#index < this.#items.length && this.#state === 'yields') {
       return resolved({ done: false, value: this.#items[this.#index++] as T });
     }
     if (this.#refilling !== undefined) return this.#refilling.then(this.#nextAfter);
-    if (this.#over) return resolved({ done: true, value: undefined });
+    if (this.#state === 'over') return resolved({ done: true, value: undefined });
     // They aren't kept until the next portion comes.
-    if (!this.#dropped) this.#items = none;
+    if (this.#state === 'yields') this.#items = none;
     const arrival = this.#source.arrival();
     if (arrival === undefined) return resolved(this.#filled());
     this.#refilling = arrival.then(this.#filled, this.#failed);
@@ -52,7 +52,7 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
 
   /** The source has dropped what wasn't taken. What was taken and not yielded is dropped, too; only the end is yet to come. */
   drop(): void {
-    this.#dropped = true;
+    if (this.#state === 'yields') this.#state = 'ends';
   }
 
   /** Whether somebody waits for the next item. */
@@ -66,7 +66,7 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
   }
 
   async return(): Promise<IteratorResult<T, void>> {
-    this.#over = true;
+    this.#state = 'over';
     await this.#source.close();
     return { done: true, value: undefined };
   }
@@ -94,9 +94,9 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
 
   readonly #filled = (): IteratorResult<T, void> | Promise<IteratorResult<T, void>> => {
     this.#refilling = undefined;
-    const items = this.#over ? undefined : this.#source.take();
+    const items = this.#state === 'over' ? undefined : this.#source.take();
     if (items === undefined) {
-      this.#over = true;
+      this.#state = 'over';
       return { done: true, value: undefined };
     }
     this.#items = none;
@@ -113,7 +113,7 @@ export class ItemIterator<T> implements AsyncGenerator<T, void, void> {
 
   readonly #failed = (error: unknown): never => {
     this.#refilling = undefined;
-    this.#over = true;
+    this.#state = 'over';
     throw atCaller(error);
   };
 }
