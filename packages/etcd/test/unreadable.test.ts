@@ -21,6 +21,27 @@ const brokenKey: Garble = (data) => {
   return changed;
 };
 
+/** The message of an answer that begins with a header, as gRPC frames it, with this done to what follows the header. */
+const afterHeader =
+  (change: (rest: Buffer) => Buffer): Garble =>
+  (data) => {
+    const rest = 5 + 2 + (data[6] as number);
+    const message = Buffer.concat([data.subarray(5, rest), change(data.subarray(rest))]);
+    const length = Buffer.alloc(5);
+    length.writeUInt32BE(message.length, 1);
+    return Buffer.concat([length, message]);
+  };
+
+/** A byte that is the tag of no field. */
+const noTag = afterHeader((rest) => Buffer.concat([Buffer.alloc(1), rest]));
+
+/** The length of the first key in an answer to a range is one less than that of its fields. */
+const shortKey = afterHeader((rest) => {
+  const changed = Buffer.from(rest);
+  changed[1] = (changed[1] as number) - 1;
+  return changed;
+});
+
 /** Passes calls on to etcd, and changes the answers of some methods. */
 class GarblingProxy implements AsyncDisposable {
   /** The methods whose answers are changed, by a part of their path. */
@@ -119,6 +140,20 @@ for (const { name, skip } of transports) {
         await assert.rejects(client.range(prefix('')), is(/Range/, false));
       }));
 
+    test('that has other bytes than its fields is no shorter answer', async () => {
+      await client.put('short/1', 'v');
+      await client.put('short/2', 'v');
+      const gets = [() => client.get('short/1'), () => client.range(prefix('short/'))];
+      for (const [garble, calls] of [
+        [noTag, [...gets, () => client.cluster.memberList()]],
+        [shortKey, gets],
+      ] as const) {
+        for (const call of calls) {
+          await during(/KV|Cluster/, () => assert.rejects(call(), is(/Range|MemberList/, false)), garble);
+        }
+      }
+    });
+
     test('of a write may be applied', async () => {
       await during(/KV/, async () => {
         await assert.rejects(client.put('written', 'yes'), is(/Put/, true));
@@ -153,18 +188,24 @@ for (const { name, skip } of transports) {
       );
     });
 
-    test('opens a watch again, as a lost connection does', async () => {
-      await using watch = client.watch('watched');
-      await watch.ready;
-      await during(/Watch/, async () => {
-        const disconnected = once(watch, 'disconnected');
-        await client.put('watched', 'during');
-        const [reason] = await disconnected;
-        is(/Watch/, false)(reason);
+    for (const [how, garble] of Object.entries({ nonsense, noTag })) {
+      test(`opens a watch again, as a lost connection does: ${how}`, async () => {
+        await using watch = client.watch('watched');
+        await watch.ready;
+        await during(
+          /Watch/,
+          async () => {
+            const disconnected = once(watch, 'disconnected');
+            await client.put('watched', 'during');
+            const [reason] = await disconnected;
+            is(/Watch/, false)(reason);
+          },
+          garble,
+        );
+        const event = await watch[Symbol.asyncIterator]().next();
+        assert.equal(event.value?.kv.text(), 'during');
       });
-      const event = await watch[Symbol.asyncIterator]().next();
-      assert.equal(event.value?.kv.text(), 'during');
-    });
+    }
 
     test('ends a snapshot', () =>
       during(/Snapshot/, () =>

@@ -73,6 +73,7 @@ export class Store {
       at += 1;
     }
     if (message[at] !== REVISION_TAG) return true;
+    const headerEnd = 2 + (message[1] as number);
     let revision = 0;
     let scale = 1;
     for (const end = at + EXACT_BYTES; at < end; scale *= 0x80) {
@@ -80,7 +81,7 @@ export class Store {
       const byte = message[at] as number;
       revision += (byte & 0x7f) * scale;
       if (byte < 0x80) {
-        if (revision > this.#revision) this.#revision = revision;
+        if (revision > this.#revision && at < headerEnd) this.#revision = revision;
         break;
       }
     }

@@ -3,6 +3,7 @@ import { type ResponseHeader, WatchResponse } from '../rpc/generated/etcdserverp
 import { noBytes } from '../rpc/messages/byte-slabs.js';
 import { type EntryMaker, MessageReader } from '../rpc/messages/message-reader.js';
 import { readable, unreadable } from '../rpc/messages/readable.js';
+import { skipUnknown } from '../rpc/messages/unknown-field.js';
 import { headerOf } from '../rpc/store.js';
 import { readEvent, type WatchEvent } from './event.js';
 import { watchMethod } from './request.js';
@@ -23,9 +24,6 @@ const CLUSTER_ID_TAG = 0x08;
 const MEMBER_ID_TAG = 0x10;
 const REVISION_TAG = 0x18;
 const RAFT_TERM_TAG = 0x20;
-
-const LENGTH_DELIMITED = 2;
-const END_GROUP = 4;
 
 /** Integers of at most seven bytes are exact as a number. */
 const LARGEST_SCALE = 0x80 ** 7;
@@ -263,16 +261,10 @@ export class WatchMessage {
     while (reader.pos < given.length) {
       const start = reader.pos;
       const tag = reader.uint32();
-      // As in the generated code.
-      if (tag === 0 || (tag & 7) === END_GROUP) break;
-      if ((tag & 7) === LENGTH_DELIMITED) {
-        const length = reader.uint32();
-        reader.pos += length;
-      } else reader.skip(tag & 7);
+      skipUnknown(reader, tag);
       const fields = tag === EVENTS_TAG ? events : tag === HEADER_TAG ? headers : others;
       fields.push(given.subarray(start, reader.pos));
     }
-    if (reader.pos > given.length) throw new RangeError('premature EOF');
     // Of several headers the last one counts.
     const envelope = Buffer.concat([...headers.reverse(), ...others]);
     const message = Buffer.concat([envelope, ...events]);

@@ -8,6 +8,7 @@ import {
 import { noBytes } from './byte-slabs.js';
 import { KeyValue as EtcdKeyValue } from './key-value.js';
 import { type EntryMaker, MessageReader } from './message-reader.js';
+import { checkEnd, skipUnknown } from './unknown-field.js';
 
 // The messages of rpc/generated/etcdserverpb use these for keys and events (buf.gen.yaml maps mvccpb/kv.proto to this
 // file). These two come by the hundred thousand, so they are decoded straight into what the user gets. The generated
@@ -62,9 +63,9 @@ export const KeyValue: Decoded<KeyValue, typeof GeneratedKeyValue> = {
       else if (tag === 32) version = reader.int64() as bigint;
       else if (tag === 42) value = reader.bytes();
       else if (tag === 48) lease = reader.int64() as bigint;
-      else if (isEndOfMessage(tag)) break;
-      else reader.skip(tag & 7);
+      else skipUnknown(reader, tag);
     }
+    checkEnd(reader, end);
     return new EtcdKeyValue(key, value, createRevision, modRevision, version, lease);
   },
 };
@@ -94,14 +95,9 @@ export const Event: Decoded<Event, typeof GeneratedEvent> = {
       if (tag === 8) type = reader.int32();
       else if (tag === 18) kv = KeyValue.decode(reader, reader.uint32());
       else if (tag === 26) prevKv = KeyValue.decode(reader, reader.uint32());
-      else if (isEndOfMessage(tag)) break;
-      else reader.skip(tag & 7);
+      else skipUnknown(reader, tag);
     }
+    checkEnd(reader, end);
     return { type, kv, prevKv };
   },
 };
-
-/** As in the generated code: the end of a group, or of the input. */
-export function isEndOfMessage(tag: number): boolean {
-  return (tag & 7) === 4 || tag === 0;
-}

@@ -8,8 +8,8 @@ import {
   TxnResponse,
 } from '../generated/etcdserverpb/rpc.js';
 import type { MessageReader } from './message-reader.js';
-import { isEndOfMessage } from './mvccpb.js';
 import { isLong, RangeMessage } from './range-response.js';
+import { checkEnd, skipUnknown } from './unknown-field.js';
 
 /** The answer to a transaction, in whose long ranges the keys are still encoded. */
 export interface TxnMessage extends Omit<TxnResponse, 'responses'> {
@@ -42,9 +42,9 @@ function readTxn(reader: MessageReader, end: number): TxnMessage {
     if (tag === 10) message.header = ResponseHeader.decode(reader, reader.uint32());
     else if (tag === 16) message.succeeded = reader.bool();
     else if (tag === 26) message.responses.push(readOp(reader));
-    else if (isEndOfMessage(tag)) break;
-    else reader.skip(tag & 7);
+    else skipUnknown(reader, tag);
   }
+  checkEnd(reader, end);
   return message;
 }
 
@@ -59,9 +59,9 @@ function readOp(reader: MessageReader): OpMessage {
     else if (tag === 26)
       response = { $case: 'responseDeleteRange', value: DeleteRangeResponse.decode(reader, reader.uint32()) };
     else if (tag === 34) response = { $case: 'responseTxn', value: readTxn(reader, endOfNext(reader)) };
-    else if (isEndOfMessage(tag)) break;
-    else reader.skip(tag & 7);
+    else skipUnknown(reader, tag);
   }
+  checkEnd(reader, end);
   return { response };
 }
 

@@ -80,10 +80,13 @@ export const UserAddOptions: MessageFns<UserAddOptions> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -168,10 +171,13 @@ export const User: MessageFns<User> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -250,10 +256,13 @@ export const Permission: MessageFns<Permission> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -318,10 +327,13 @@ export const Role: MessageFns<Role> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {

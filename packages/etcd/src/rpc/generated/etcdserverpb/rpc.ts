@@ -1040,10 +1040,13 @@ export const ResponseHeader: MessageFns<ResponseHeader> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -1262,10 +1265,13 @@ export const RangeRequest: MessageFns<RangeRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -1373,10 +1379,13 @@ export const RangeResponse: MessageFns<RangeResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -1498,10 +1507,13 @@ export const PutRequest: MessageFns<PutRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -1569,10 +1581,13 @@ export const PutResponse: MessageFns<PutResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -1651,10 +1666,13 @@ export const DeleteRangeRequest: MessageFns<DeleteRangeRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -1733,10 +1751,13 @@ export const DeleteRangeResponse: MessageFns<DeleteRangeResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -1830,10 +1851,13 @@ export const RequestOp: MessageFns<RequestOp> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -1951,10 +1975,13 @@ export const ResponseOp: MessageFns<ResponseOp> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -2136,10 +2163,13 @@ export const Compare: MessageFns<Compare> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -2248,10 +2278,13 @@ export const TxnRequest: MessageFns<TxnRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -2327,10 +2360,13 @@ export const TxnResponse: MessageFns<TxnResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -2400,10 +2436,13 @@ export const CompactionRequest: MessageFns<CompactionRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -2456,10 +2495,13 @@ export const CompactionResponse: MessageFns<CompactionResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -2502,10 +2544,13 @@ export const HashRequest: MessageFns<HashRequest> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -2559,10 +2604,13 @@ export const HashKVRequest: MessageFns<HashKVRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -2653,10 +2701,13 @@ export const HashKVResponse: MessageFns<HashKVResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -2728,10 +2779,13 @@ export const HashResponse: MessageFns<HashResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -2775,10 +2829,13 @@ export const SnapshotRequest: MessageFns<SnapshotRequest> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -2865,10 +2922,13 @@ export const SnapshotResponse: MessageFns<SnapshotResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -2960,10 +3020,13 @@ export const WatchRequest: MessageFns<WatchRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -3149,10 +3212,13 @@ export const WatchCreateRequest: MessageFns<WatchCreateRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -3216,10 +3282,13 @@ export const WatchCancelRequest: MessageFns<WatchCancelRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -3260,10 +3329,13 @@ export const WatchProgressRequest: MessageFns<WatchProgressRequest> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -3406,10 +3478,13 @@ export const WatchResponse: MessageFns<WatchResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -3489,10 +3564,13 @@ export const LeaseGrantRequest: MessageFns<LeaseGrantRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -3584,10 +3662,13 @@ export const LeaseGrantResponse: MessageFns<LeaseGrantResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -3647,10 +3728,13 @@ export const LeaseRevokeRequest: MessageFns<LeaseRevokeRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -3702,10 +3786,13 @@ export const LeaseRevokeResponse: MessageFns<LeaseRevokeResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -3776,10 +3863,13 @@ export const LeaseCheckpoint: MessageFns<LeaseCheckpoint> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -3834,10 +3924,13 @@ export const LeaseCheckpointRequest: MessageFns<LeaseCheckpointRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -3889,10 +3982,13 @@ export const LeaseCheckpointResponse: MessageFns<LeaseCheckpointResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -3949,10 +4045,13 @@ export const LeaseKeepAliveRequest: MessageFns<LeaseKeepAliveRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -4032,10 +4131,13 @@ export const LeaseKeepAliveResponse: MessageFns<LeaseKeepAliveResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -4105,10 +4207,13 @@ export const LeaseTimeToLiveRequest: MessageFns<LeaseTimeToLiveRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -4214,10 +4319,13 @@ export const LeaseTimeToLiveResponse: MessageFns<LeaseTimeToLiveResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -4266,10 +4374,13 @@ export const LeaseLeasesRequest: MessageFns<LeaseLeasesRequest> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -4323,10 +4434,13 @@ export const LeaseStatus: MessageFns<LeaseStatus> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -4389,10 +4503,13 @@ export const LeaseLeasesResponse: MessageFns<LeaseLeasesResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -4494,10 +4611,13 @@ export const Member: MessageFns<Member> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -4564,10 +4684,13 @@ export const MemberAddRequest: MessageFns<MemberAddRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -4642,10 +4765,13 @@ export const MemberAddResponse: MessageFns<MemberAddResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -4706,10 +4832,13 @@ export const MemberRemoveRequest: MessageFns<MemberRemoveRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -4772,10 +4901,13 @@ export const MemberRemoveResponse: MessageFns<MemberRemoveResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -4844,10 +4976,13 @@ export const MemberUpdateRequest: MessageFns<MemberUpdateRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -4911,10 +5046,13 @@ export const MemberUpdateResponse: MessageFns<MemberUpdateResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -4969,10 +5107,13 @@ export const MemberListRequest: MessageFns<MemberListRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -5035,10 +5176,13 @@ export const MemberListResponse: MessageFns<MemberListResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -5096,10 +5240,13 @@ export const MemberPromoteRequest: MessageFns<MemberPromoteRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -5162,10 +5309,13 @@ export const MemberPromoteResponse: MessageFns<MemberPromoteResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -5209,10 +5359,13 @@ export const DefragmentRequest: MessageFns<DefragmentRequest> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -5263,10 +5416,13 @@ export const DefragmentResponse: MessageFns<DefragmentResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -5323,10 +5479,13 @@ export const MoveLeaderRequest: MessageFns<MoveLeaderRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -5378,10 +5537,13 @@ export const MoveLeaderResponse: MessageFns<MoveLeaderResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -5460,10 +5622,13 @@ export const AlarmRequest: MessageFns<AlarmRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -5531,10 +5696,13 @@ export const AlarmMember: MessageFns<AlarmMember> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -5598,10 +5766,13 @@ export const AlarmResponse: MessageFns<AlarmResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -5667,10 +5838,13 @@ export const DowngradeRequest: MessageFns<DowngradeRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -5734,10 +5908,13 @@ export const DowngradeResponse: MessageFns<DowngradeResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -5792,10 +5969,13 @@ export const DowngradeVersionTestRequest: MessageFns<DowngradeVersionTestRequest
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -5836,10 +6016,13 @@ export const StatusRequest: MessageFns<StatusRequest> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -6057,10 +6240,13 @@ export const StatusResponse: MessageFns<StatusResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -6145,10 +6331,13 @@ export const DowngradeInfo: MessageFns<DowngradeInfo> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -6190,10 +6379,13 @@ export const AuthEnableRequest: MessageFns<AuthEnableRequest> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -6233,10 +6425,13 @@ export const AuthDisableRequest: MessageFns<AuthDisableRequest> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -6276,10 +6471,13 @@ export const AuthStatusRequest: MessageFns<AuthStatusRequest> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -6341,10 +6539,13 @@ export const AuthenticateRequest: MessageFns<AuthenticateRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -6430,10 +6631,13 @@ export const AuthUserAddRequest: MessageFns<AuthUserAddRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -6490,10 +6694,13 @@ export const AuthUserGetRequest: MessageFns<AuthUserGetRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -6545,10 +6752,13 @@ export const AuthUserDeleteRequest: MessageFns<AuthUserDeleteRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -6622,10 +6832,13 @@ export const AuthUserChangePasswordRequest: MessageFns<AuthUserChangePasswordReq
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -6690,10 +6903,13 @@ export const AuthUserGrantRoleRequest: MessageFns<AuthUserGrantRoleRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -6757,10 +6973,13 @@ export const AuthUserRevokeRoleRequest: MessageFns<AuthUserRevokeRoleRequest> = 
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -6813,10 +7032,13 @@ export const AuthRoleAddRequest: MessageFns<AuthRoleAddRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -6868,10 +7090,13 @@ export const AuthRoleGetRequest: MessageFns<AuthRoleGetRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -6912,10 +7137,13 @@ export const AuthUserListRequest: MessageFns<AuthUserListRequest> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -6955,10 +7183,13 @@ export const AuthRoleListRequest: MessageFns<AuthRoleListRequest> = {
         const tag = reader.uint32();
         switch (tag >>> 3) {
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -7009,10 +7240,13 @@ export const AuthRoleDeleteRequest: MessageFns<AuthRoleDeleteRequest> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -7075,10 +7309,13 @@ export const AuthRoleGrantPermissionRequest: MessageFns<AuthRoleGrantPermissionR
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -7155,10 +7392,13 @@ export const AuthRoleRevokePermissionRequest: MessageFns<AuthRoleRevokePermissio
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -7212,10 +7452,13 @@ export const AuthEnableResponse: MessageFns<AuthEnableResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -7269,10 +7512,13 @@ export const AuthDisableResponse: MessageFns<AuthDisableResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -7351,10 +7597,13 @@ export const AuthStatusResponse: MessageFns<AuthStatusResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -7423,10 +7672,13 @@ export const AuthenticateResponse: MessageFns<AuthenticateResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -7481,10 +7733,13 @@ export const AuthUserAddResponse: MessageFns<AuthUserAddResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -7549,10 +7804,13 @@ export const AuthUserGetResponse: MessageFns<AuthUserGetResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -7607,10 +7865,13 @@ export const AuthUserDeleteResponse: MessageFns<AuthUserDeleteResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -7664,10 +7925,13 @@ export const AuthUserChangePasswordResponse: MessageFns<AuthUserChangePasswordRe
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -7721,10 +7985,13 @@ export const AuthUserGrantRoleResponse: MessageFns<AuthUserGrantRoleResponse> = 
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -7778,10 +8045,13 @@ export const AuthUserRevokeRoleResponse: MessageFns<AuthUserRevokeRoleResponse> 
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -7835,10 +8105,13 @@ export const AuthRoleAddResponse: MessageFns<AuthRoleAddResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -7903,10 +8176,13 @@ export const AuthRoleGetResponse: MessageFns<AuthRoleGetResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -7972,10 +8248,13 @@ export const AuthRoleListResponse: MessageFns<AuthRoleListResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -8041,10 +8320,13 @@ export const AuthUserListResponse: MessageFns<AuthUserListResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -8099,10 +8381,13 @@ export const AuthRoleDeleteResponse: MessageFns<AuthRoleDeleteResponse> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -8156,10 +8441,13 @@ export const AuthRoleGrantPermissionResponse: MessageFns<AuthRoleGrantPermission
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -8213,10 +8501,13 @@ export const AuthRoleRevokePermissionResponse: MessageFns<AuthRoleRevokePermissi
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {

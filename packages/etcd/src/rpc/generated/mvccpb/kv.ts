@@ -172,10 +172,13 @@ export const KeyValue: MessageFns<KeyValue> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
@@ -258,10 +261,13 @@ export const Event: MessageFns<Event> = {
             continue;
           }
         }
-        if ((tag & 7) === 4 || tag === 0) {
-          break;
+        if (tag < 8 || (tag & 7) === 4) {
+          throw new globalThis.Error("illegal tag " + tag);
         }
         reader.skip(tag & 7);
+      }
+      if (reader.pos !== end) {
+        throw new globalThis.RangeError("premature EOF");
       }
       return message;
     } finally {
