@@ -2,7 +2,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startEtcd, startEtcdCluster, uniformFrom } from '@quiesce/test-services';
+import {
+  type EtcdServer,
+  startEtcd,
+  startEtcdCluster,
+  startTcpProxy,
+  uniformFrom,
+} from '@quiesce/test-services';
 import {
   DeadlineExceededError,
   DoubleBarrier,
@@ -95,9 +101,10 @@ const scenarios: Readonly<Record<string, Scenario>> = {
 };
 
 overEachTransport('late writes', (connect) => {
+  let server: EtcdServer;
   let etcd: EtcdClient;
   withEtcd(connect, (given) => {
-    ({ etcd } = given);
+    ({ server, etcd } = given);
   });
 
   /** The keys of what is guarded, fences aside. */
@@ -152,6 +159,31 @@ overEachTransport('late writes', (connect) => {
       await leadership.resign();
       session.orphan();
     });
+  });
+
+  test('a proclamation that says it was not sent is not sent later', async () => {
+    await using proxy = await startTcpProxy({ port: server.port });
+    await using far = await connect(`http://127.0.0.1:${proxy.port}`);
+    await using session = await Session.create(far, { ttlSeconds: 60 });
+    const election = new Election(far, 'proclaim/unsent');
+    const leadership = await election.campaign(session, 'first');
+    await proxy.close();
+    // Where its time ends while a connection is tried, it says that it may have been sent.
+    let unsent: string | undefined;
+    for (let i = 0; unsent === undefined; i++) {
+      assert.ok(i < 100, 'each says that it may have been sent');
+      const error: unknown = await leadership.proclaim(`late ${i}`, { timeoutMs: 300 }).catch((each) => each);
+      assert.ok(error instanceof DeadlineExceededError, String(error));
+      if (!error.sent) unsent = `late ${i}`;
+    }
+    await using _again = await startTcpProxy({ port: server.port }, proxy.port);
+    assert.notEqual((await election.leader({ timeoutMs: 60_000 }))?.text(), unsent);
+    // An attempt that went on would be sent within a second.
+    await sleep(1_500);
+    assert.notEqual((await election.leader())?.text(), unsent);
+    await leadership.proclaim('second');
+    assert.equal((await election.leader())?.text(), 'second');
+    await session.close();
   });
 
   test('a mutex excludes, and goes on, with any fates', async () => {

@@ -9,7 +9,6 @@ import { Leavable } from '../util/item-iterator.js';
 import { abortSignal, checkArgument } from '../util/kinds.js';
 import { guardMethods, refuseMore } from '../util/methods.js';
 import { Description } from '../util/options.js';
-import { unlessAborted } from '../util/wait.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
 import { Fence, fenceBeside } from './fence.js';
 import {
@@ -84,13 +83,13 @@ export class Leadership extends OwnedKey {
     for (;;) {
       const unchanged = compare.modRevision<Bytes>(this.key, '=', this.#modRevision);
       const txn = { compare: [unchanged], success: [put], failure: [op.get<Bytes>(this.key)] } as const;
-      const result = await unlessAborted(
-        persist((bound) => space.txn(txn, { ...bound, ...control }), signal),
-        signal,
-      ).catch((error: unknown) => {
-        // The attempt in flight may be applied. The signal's reason does not say so.
-        throw lossOf(error, [this.over], true);
-      });
+      // The signal ends the attempt, too: one that waits for a server would be sent after the call has failed.
+      const result = await persist((bound) => space.txn(txn, { ...bound, ...control, signal }), signal).catch(
+        (error: unknown) => {
+          // The attempt in flight may be applied. The signal's reason does not say so.
+          throw lossOf(error, [this.over], true);
+        },
+      );
       if (result.succeeded) {
         this.#modRevision = result.revision;
         return;
