@@ -26,11 +26,15 @@ const PRELUDE = `const addon = require(${JSON.stringify(ADDON)});
   const { Worker, parentPort } = require('node:worker_threads');
   const { readdirSync, readFileSync } = require('node:fs');
   const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+  // Linux lists a thread for a moment after it was joined. It has PF_EXITING (4) among its flags then.
   const threads = () => readdirSync('/proc/self/task').filter((task) => {
-    try { return readFileSync('/proc/self/task/' + task + '/comm', 'utf8').startsWith('napi-test'); } catch { return false; }
+    let stat;
+    try { stat = readFileSync('/proc/self/task/' + task + '/stat', 'utf8'); } catch { return false; }
+    const [name, fields] = [stat.slice(stat.indexOf('(') + 1), stat.slice(stat.lastIndexOf(')') + 2).split(' ')];
+    return name.startsWith('napi-test') && (fields[6] & 4) === 0;
   }).length;
-  // Linux lists a thread for a moment after it was joined.
-  const threadsLeft = async () => { for (let i = 0; threads() > 0 && i < 200; i++) await sleep(5); return threads(); };
+  // Not every host's terminate() waits for the runtime's end.
+  const threadsLeft = async () => { for (let i = 0; threads() > 0 && i < 2_000; i++) await sleep(5); return threads(); };
   const settled = [];
   const look = (call, promise) => promise.then(
     () => settled.push(call + ' resolved'), (error) => settled.push(call + ' rejected: ' + error.message));
