@@ -52,6 +52,17 @@ const scenarios: Readonly<Record<string, Scenario>> = {
   'lock and unlock': async (session, name) => {
     await (await new Mutex(session, name).lock()).unlock();
   },
+  'lock and unlock, twice': async (session, name) => {
+    const mutex = new Mutex(session, name);
+    const first = await mutex.lock();
+    await first.unlock();
+    const second = await mutex.lock();
+    assert.ok(second.revision > first.revision);
+    // Nothing that comes late takes it away.
+    const stillOwner = { compare: [second.isOwner()] };
+    assert.ok((await session.space.txn(stillOwner)).succeeded);
+    await second.unlock();
+  },
   'tryLock and unlock': async (session, name) => {
     await (await new Mutex(session, name).tryLock())?.unlock();
   },

@@ -283,6 +283,56 @@ overEachTransport('mutex', (connect) => {
     assert.equal(watches, 1);
   });
 
+  test('has one key for a session, however often it is taken', async () => {
+    const counted = async (name: string, take: () => Promise<Lock | undefined>): Promise<number> => {
+      const { revision } = await etcd.range(name);
+      for (let i = 0; i < 20; i++) await (await take())?.unlock();
+      const seen = new Set<string>();
+      const end = (await etcd.put(`${name}~end`, '')).revision;
+      for await (const event of etcd.watch(prefix(name), { startRevision: revision + 1n })) {
+        if (event.kv.modRevision === end) break;
+        seen.add(event.kv.keyText());
+      }
+      return seen.size;
+    };
+    await using session = await Session.create(etcd);
+    const mutex = new Mutex(session, 'often');
+    const shared = new RwMutex(session, 'shared');
+    assert.equal(await counted('often', () => mutex.lock()), 1);
+    assert.equal(await counted('often', () => mutex.tryLock()), 1);
+    assert.equal(await counted('shared', () => shared.readLock()), 1);
+    assert.equal(await counted('shared', () => shared.writeLock()), 1);
+  });
+
+  test('has a new key after a placing that may still come', async () => {
+    const uncertain = new UncertainSpace(etcd, (write) =>
+      write === 0 ? Number.POSITIVE_INFINITY : 'answered',
+    );
+    await using session = await Session.create(uncertain.space);
+    const mutex = new Mutex(session, 'uncertain');
+    const first = await mutex.lock();
+    await first.unlock();
+    const second = await mutex.lock();
+    assert.notDeepEqual(second.key, first.key);
+    await second.unlock();
+    const third = await mutex.lock();
+    assert.deepEqual(third.key, second.key);
+    await uncertain.deliver(async () => assert.equal(await keys('uncertain'), 1));
+    await third.unlock();
+  });
+
+  test('that somebody else has resumed leaves its key to them', async () => {
+    await using session = await Session.create(etcd);
+    await using other = await Session.create(etcd);
+    const lock = await new Mutex(session, 'left').lock();
+    const theirs = await new Mutex(other, 'left').resume(lock);
+    await lock.unlock();
+    const waiting = new Mutex(session, 'left').lock();
+    await eventually('it waits', async () => (await keys('left')) === 2);
+    await theirs.unlock();
+    assert.notDeepEqual((await waiting).key, theirs.key);
+  });
+
   test('is lost with its session, and waiters are notified at once', async () => {
     await using other = await Session.create(etcd);
     const session = await Session.create(etcd);

@@ -77,9 +77,10 @@ export class DoubleBarrier {
     const name = this.#session.uniqueName();
     const key = Buffer.concat([this.#waiters, Buffer.from(name)]);
     const fence = (): Uint8Array => Buffer.concat([this.#fences, Buffer.from(name)]);
+    const gone = (): void => this.#session.giveBack(name);
     const own = (ownership: Ownership): OwnedKey => new OwnedKey(ownership);
     const mine = await claim(
-      { session: this.#session, key, value: '', blockers: prefix(key), fence, own },
+      { session: this.#session, key, value: '', blockers: prefix(key), fence, gone, own },
       { signal },
     );
     this.#mine = await handOver(mine, () => this.#untilReady(mine, signal));
@@ -108,7 +109,7 @@ export class DoubleBarrier {
       const [oldest] = kvs;
       const youngest = kvs.at(-1);
       if (oldest === undefined || youngest === undefined) break;
-      if (Buffer.compare(oldest.key, mine.key) !== 0) {
+      if (oldest.createRevision !== mine.revision) {
         // All participants except the oldest go first, and then wait for the oldest.
         await mine.release({ signal, timeoutMs: Number.POSITIVE_INFINITY });
         await untilDeleted(space, oldest.key, revision, signal);

@@ -204,7 +204,9 @@ export class Election {
     callControl.check(options);
     const { key, revision } = ofKept(candidacy);
     const modRevision = await hangOn(session, { key, revision }, options, 'the candidacy was not resumed');
-    const fence = new Fence(session, key, fenceBeside(this.#prefix, session.uniqueName()), false);
+    const fence = new Fence(session, key, fenceBeside(this.#prefix, session.uniqueName()), {
+      unique: false,
+    });
     const shared = SharedKey.of(session, key);
     const leadership = new Leadership({ session, key, revision, modRevision, fence, shared });
     await leadership.confirm();

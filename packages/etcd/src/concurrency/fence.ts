@@ -27,6 +27,16 @@ export interface PlacedKey {
   readonly mine: readonly NumberCompare<Bytes>[];
 }
 
+/** How a key is placed. */
+export interface Placing {
+  /** Whether no other placing has the key meanwhile. */
+  readonly unique: boolean;
+  /** The lease that the key was placed with, if it was not the session's. The fence has to last as long. */
+  readonly lease?: bigint | undefined;
+  /** Called at most once: the key was deleted, and nothing can bring it back. */
+  readonly gone?: (() => void) | undefined;
+}
+
 /** Options for removing a key. */
 export interface Removal {
   /** Deletions in the same transaction. */
@@ -53,28 +63,27 @@ export class Fence {
   readonly #key: Uint8Array;
   readonly #fence: Uint8Array;
   readonly #lease: bigint;
-  /** Whether no other placing has this key. */
   readonly #unique: boolean;
+  #gone: (() => void) | undefined;
   #uncertain = false;
   #permitted = true;
 
   /**
    * @param key the key to place.
-   * @param fence the key that guards it. No other placing has this fence.
-   * @param lease the lease that the key was placed with, if it was not the session's. The fence has to last as long.
+   * @param fence the key that guards it. No other placing has this fence meanwhile.
    */
   constructor(
     session: Session,
     key: Uint8Array,
     fence: Uint8Array,
-    unique: boolean,
-    lease = session.leaseId,
+    { unique, lease = session.leaseId, gone }: Placing,
   ) {
     this.#session = session;
     this.#key = key;
     this.#fence = fence;
     this.#lease = lease;
     this.#unique = unique;
+    this.#gone = gone;
     const sweeper = sweepers.get(session)?.get(idOf(key));
     if (sweeper === undefined) return;
     // From now on, late copies belong to this placing.
@@ -134,10 +143,11 @@ export class Fence {
       if (placed !== undefined) {
         const success = [op.delete<Bytes>(this.#key), ...also];
         const txn = { compare: placed.mine, success };
-        await unlessAborted(
+        const { succeeded } = await unlessAborted(
           persist((bound) => this.#session.space.txn(txn, bound), ended, { progress }),
           ended,
         );
+        if (succeeded && !this.#uncertain) this.#isGone();
       }
       if (this.#uncertain) void this.#sweep();
     } catch (error) {
@@ -153,6 +163,12 @@ export class Fence {
     const { space, ended } = this.#session;
     const put = persist((bound) => space.put(this.#fence, '', { lease: this.#lease, ...bound }), ended);
     await unlessAborted(put, ended).catch(() => {});
+  }
+
+  #isGone(): void {
+    const gone = this.#gone;
+    this.#gone = undefined;
+    gone?.();
   }
 
   async #removeFenced(

@@ -35,7 +35,7 @@ class KeyLock extends Lock {
   constructor(ownership: Omit<Ownership, 'fence'>) {
     const { session, key } = ownership;
     // The fence has nothing to do: the lease guards against late attempts.
-    super({ ...ownership, fence: new Fence(session, key, key, false) });
+    super({ ...ownership, fence: new Fence(session, key, key, { unique: false }) });
     // Nobody else uses the session, and a late copy of the put would take the lock again.
     const end = (): void => void session.close().catch(() => {});
     if (this.over.aborted) end();

@@ -121,7 +121,10 @@ export class Mutex {
     const { signal } = waiting;
     const modRevision = await hangOn(session, { key, revision }, { signal }, 'the lock was not resumed');
     const name = key.subarray(length);
-    const fence = new Fence(session, key, fenceBeside(this.#prefix, name), true, leaseOf(name));
+    const fence = new Fence(session, key, fenceBeside(this.#prefix, name), {
+      unique: true,
+      lease: leaseOf(name),
+    });
     // Late attempts of the earlier program at placing the key may still arrive.
     fence.doubt();
     const held = new Lock({ session, key, revision, modRevision, fence });
@@ -129,11 +132,13 @@ export class Mutex {
   }
 
   #claim(): Claim<Lock> {
-    const name = this.#session.uniqueName();
+    const session = this.#session;
+    const name = session.uniqueName();
     return {
-      session: this.#session,
+      session,
       key: Buffer.concat([this.#prefix, Buffer.from(name)]),
       fence: () => fenceBeside(this.#prefix, name),
+      gone: () => session.giveBack(name),
       value: '',
       blockers: prefix(this.#prefix),
       own: (ownership) => new Lock(ownership),

@@ -433,6 +433,8 @@ export interface Claim<Owned extends OwnedKey> {
   readonly blockers: KeyRange;
   /** A key that belongs only to this claim, and blocks no waiter; see {@link Fence}. Called at each placing. */
   readonly fence: () => Uint8Array;
+  /** Called once the key was deleted and nothing can bring it back: its name is free. */
+  readonly gone?: () => void;
   /** Other claims of the session may have the same key. Default false. */
   readonly shared?: boolean;
   readonly own: (ownership: Ownership) => Owned;
@@ -530,13 +532,13 @@ interface Placed<Owned> {
  * the key.
  */
 async function place<Owned extends OwnedKey>(
-  { session, key, value, blockers, fence: fenceKey, shared: isShared = false, own }: Claim<Owned>,
+  { session, key, value, blockers, fence: fenceKey, gone, shared: isShared = false, own }: Claim<Owned>,
   condition: NumberCompare<Bytes>,
   waiting: AnySignal,
 ): Promise<Placed<Owned> | undefined> {
   throwIfLost(session.over);
   waiting.throwIfAborted();
-  const fence = new Fence(session, key, fenceKey(), !isShared);
+  const fence = new Fence(session, key, fenceKey(), { unique: !isShared, gone });
   const shared = isShared ? SharedKey.of(session, key) : undefined;
   // The same transaction reads the oldest key, so that no second one is needed where this key is the oldest.
   const oldest = op.range<Bytes>(blockers, { sortBy: 'createRevision', limit: 1, keysOnly: true });

@@ -46,12 +46,14 @@ export class RwMutex {
   }
 
   #lock(kind: string, blockers: KeyRange, options: AcquireOptions): Promise<Lock> {
-    const name = this.#session.uniqueName();
+    const session = this.#session;
+    const name = session.uniqueName();
     return claim(
       {
-        session: this.#session,
+        session,
         key: this.#path(kind + name),
         fence: () => fenceBeside(this.#prefix, name),
+        gone: () => session.giveBack(name),
         value: '',
         blockers,
         own: (ownership) => new Lock(ownership),

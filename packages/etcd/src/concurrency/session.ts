@@ -71,6 +71,7 @@ export class Session implements AsyncDisposable {
   /** Whether an attempt at revoking the lease may still be applied. */
   #mayBeRevoked = false;
   #names = 0;
+  readonly #freeNames: string[] = [];
 
   static {
     guardMethods<Pick<Session, 'close' | 'orphan' | 'toJSON'>>(Session, (it) => #keepAlive in it, {
@@ -224,12 +225,23 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * A name for a key of this session. No other key of any session has it.
+   * A name for a key of this session. No other key of any session has it, until it is given back.
    * @internal
    */
   uniqueName(): string {
+    const free = this.#freeNames.pop();
+    if (free !== undefined) return free;
     this.#names += 1;
     return `${this.leaseName}-${this.#nonce}-${this.#names}`;
+  }
+
+  /**
+   * Gives a name back, once its key is deleted and nothing can bring the key back. Until the next compaction etcd looks
+   * at each key that there ever was in a range. So a lock that is taken often must not have a new key each time.
+   * @internal
+   */
+  giveBack(name: string): void {
+    this.#freeNames.push(name);
   }
 
   /**
