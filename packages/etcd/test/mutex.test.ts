@@ -274,13 +274,20 @@ overEachTransport('mutex', (connect) => {
     await sleep(100);
     assert.equal(watches, 0);
 
+    const held = await mutex.lock();
+    const waiting = mutex.lock();
+    await eventually('the holder is watched, and so is its key by who waits', () => watches === 2);
+    await held.unlock();
+    await (await waiting).unlock();
+    assert.equal(watches, 2);
+
     const lock = await mutex.lock();
     await etcd.delete(lock.key);
     await etcd.put(lock.key, 'another');
     const reason = await aborted(lock.signal);
     assert.ok(reason instanceof OwnershipLostError);
     assert.equal(reason.why, 'deleted');
-    assert.equal(watches, 1);
+    assert.equal(watches, 3);
   });
 
   test('has one key for a session, however often it is taken', async () => {

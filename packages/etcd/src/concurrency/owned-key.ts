@@ -128,6 +128,9 @@ const ABANDON_MS = 25;
  */
 const UNWATCHED_MS = 50;
 
+/** The same for a key that waits for its turn. Who waits does nothing yet that could go wrong. */
+const UNWATCHED_WAITING_MS = 1_000;
+
 /** A placed ephemeral key. */
 export interface Ownership {
   readonly session: Session;
@@ -169,8 +172,9 @@ export class OwnedKey implements AsyncDisposable {
   readonly #fence: Fence;
   readonly #shared: SharedKey | undefined;
   readonly #unlisten: (() => void) | undefined;
+  #watched = false;
   /** Until the key is watched. */
-  readonly #unwatched: NodeJS.Timeout | undefined;
+  #unwatched: NodeJS.Timeout | undefined;
   #removal: Promise<void> | undefined;
   readonly #removing = new Progress();
 
@@ -200,7 +204,7 @@ export class OwnedKey implements AsyncDisposable {
     if (over.aborted) this.over.abort(over.reason);
     else {
       this.#unlisten = over.listen(() => this.#end(() => over.reason));
-      this.#unwatched = setTimeout(() => void this.#guard(), UNWATCHED_MS).unref();
+      this.#watchIn(UNWATCHED_MS);
       shared?.add(this);
     }
   }
@@ -297,12 +301,16 @@ export class OwnedKey implements AsyncDisposable {
 
   /**
    * Waits until no key of a range is older.
+   *
+   * @param known the youngest older key, where it was already read.
    * @internal
    */
-  async untilFirst(blockers: KeyRange, waiting: AnySignal): Promise<void> {
+  async untilFirst(blockers: KeyRange, waiting: AnySignal, known?: Blocker): Promise<void> {
     using linked = new LinkedSignal([waiting, this.over]);
     const { signal } = linked;
     const { space } = this.session;
+    this.#watchIn(UNWATCHED_WAITING_MS);
+    if (known !== undefined) await untilDeleted(space, known.key, known.revision, signal);
     const youngestOlder = op.range<Bytes>(blockers, {
       sortBy: 'createRevision',
       sortOrder: 'descend',
@@ -322,7 +330,7 @@ export class OwnedKey implements AsyncDisposable {
       const [older, own] = responses;
       if (own === undefined || !this.isMine(own)) throw this.gone(own);
       const blocker = older?.kvs[0];
-      if (blocker === undefined) return;
+      if (blocker === undefined) return this.#watchIn(UNWATCHED_MS);
       await untilDeleted(space, blocker.key, revision, signal);
     }
   }
@@ -371,7 +379,15 @@ export class OwnedKey implements AsyncDisposable {
     this.over.abortWith(makeReason);
   }
 
+  /** Begins to watch the key after this time, unless it is watched already. */
+  #watchIn(ms: number): void {
+    if (this.#watched || this.over.aborted) return;
+    clearTimeout(this.#unwatched);
+    this.#unwatched = setTimeout(() => void this.#guard(), ms).unref();
+  }
+
   async #guard(): Promise<void> {
+    this.#watched = true;
     try {
       const other = (kv: KeyValue): boolean => !this.isMine(kv);
       this.gone(await untilKey(this.session.space, this.key, this.#modRevision, other, this.over.signal));
@@ -463,10 +479,11 @@ export async function claim<Owned extends OwnedKey>(
       await untilOurs(init.session, init.key, waiting.signal);
       continue;
     }
-    const { owned, before, blocked } = placed;
+    const { owned, before, blocker } = placed;
     return await handOver(owned, async () => {
       if (before !== undefined) await init.found?.(owned, before, waiting.signal);
-      if (blocked) await owned.untilFirst(init.blockers, waiting);
+      if (blocker === 'none') return;
+      await owned.untilFirst(init.blockers, waiting, blocker === 'unknown' ? undefined : blocker);
     });
   }
 }
@@ -519,13 +536,22 @@ export async function handOver<Owned extends OwnedKey>(
   }
 }
 
+/** A key, and a revision at which it was there. */
+interface Blocker {
+  readonly key: Uint8Array;
+  readonly revision: bigint;
+}
+
 interface Placed<Owned> {
   readonly owned: Owned;
   /** The value that the key had, where the session already had it. */
   readonly before: Uint8Array | undefined;
-  /** Whether an older key is in the way. */
-  readonly blocked: boolean;
+  /** The youngest key that is older, and so is in the way. */
+  readonly blocker: Blocker | 'none' | 'unknown';
 }
+
+/** The key that is placed, and the one before it. */
+const YOUNGEST = 2;
 
 /**
  * Puts the key if the condition holds, or finds it; `undefined` where the condition doesn't hold, or somebody else has
@@ -540,15 +566,20 @@ async function place<Owned extends OwnedKey>(
   waiting.throwIfAborted();
   const fence = new Fence(session, key, fenceKey(), { unique: !isShared, gone });
   const shared = isShared ? SharedKey.of(session, key) : undefined;
-  // The same transaction reads the oldest key, so that no second one is needed where this key is the oldest.
-  const oldest = op.range<Bytes>(blockers, { sortBy: 'createRevision', limit: 1, keysOnly: true });
+  // The same transaction looks for the youngest older key, so that no second one is needed for that.
+  const youngest = op.range<Bytes>(blockers, {
+    sortBy: 'createRevision',
+    sortOrder: 'descend',
+    limit: YOUNGEST,
+    keysOnly: true,
+  });
   const attempt = async (bound: AttemptBound): Promise<Placed<Owned> | undefined> => {
     const result = await session.space.txn(
       {
         compare: [condition, ...fence.conditions],
-        success: [op.put<Bytes, Bytes>(key, value, { lease: session.leaseId }), oldest],
+        success: [op.put<Bytes, Bytes>(key, value, { lease: session.leaseId }), youngest],
         // The key exists if an unanswered attempt, or another attempt with the same lease, has put it.
-        failure: [op.get<Bytes>(key), oldest],
+        failure: [op.get<Bytes>(key), youngest],
       },
       bound,
     );
@@ -557,13 +588,16 @@ async function place<Owned extends OwnedKey>(
     if (!result.succeeded && before?.lease !== session.leaseId) return undefined;
     const { revision } = result;
     const { createRevision, modRevision } = before ?? { createRevision: revision, modRevision: revision };
-    const [first] = result.responses[1].kvs;
-    const blocked = first !== undefined && first.createRevision < createRevision;
+    const { kvs } = result.responses[1];
+    const older = kvs.find((kv) => kv.createRevision < createRevision);
+    // Others may have come after a key that was there before.
+    const otherwise = kvs.length < YOUNGEST ? 'none' : 'unknown';
+    const blocker = older === undefined ? otherwise : { key: older.key, revision };
     const owned = own({
       ...{ session, key, revision: createRevision, modRevision, fence },
       ...(shared && { shared }),
     });
-    return { owned, before: before?.value, blocked };
+    return { owned, before: before?.value, blocker };
   };
   const permitted = (bound: AttemptBound): Promise<Placed<Owned> | undefined> =>
     attempt(bound).catch((error: unknown) => {

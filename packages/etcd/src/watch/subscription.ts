@@ -304,10 +304,13 @@ export class Subscription<Entry> implements StreamedWatch {
     this.#disconnection.end();
     this.#held = undefined;
     if (dropQueue) this.#queue.length = 0;
-    const reason = 'failure' in over ? over.failure : closed(this.sent);
-    this.#ready?.reject(reason);
-    this.#ready = undefined;
-    for (const waiter of [...this.#progressWaiters]) waiter.reject(reason);
+    // Mostly nobody asks for the error, which takes longer to make than the rest of this.
+    if (this.#ready !== undefined || this.progressWanted) {
+      const reason = 'failure' in over ? over.failure : closed(this.sent);
+      this.#ready?.reject(reason);
+      this.#ready = undefined;
+      for (const waiter of [...this.#progressWaiters]) waiter.reject(reason);
+    }
     this.#listener.ended(over, dropQueue);
     this.#stream.remove(this);
     const resolve = this.#resolve;
