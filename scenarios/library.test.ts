@@ -1,6 +1,9 @@
 // A slice of the scenario library. It checks that its programs end as the plan says: all endings, with a run or two
 // each.
 import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { outcomeLabel, type PlanExport, runPlan, witnessProblem } from 'quiesce';
 import { valkeyHere } from './library.js';
@@ -8,9 +11,9 @@ import exported from './library.plan.js';
 
 const plan = typeof exported === 'function' ? undefined : (exported as Exclude<PlanExport, () => unknown>);
 
-async function allAsExpected(only: string[], runs: number): Promise<string[]> {
-  assert.ok(plan !== undefined);
-  const result = await runPlan(plan, { only, runs });
+async function allAsExpected(only: string[], runs: number, of = plan): Promise<string[]> {
+  assert.ok(of !== undefined);
+  const result = await runPlan(of, { only, runs });
   const bad = result.scenarios
     .filter(({ ok }) => !ok)
     .map(({ scenario, runs: records, reason, failures }) => {
@@ -42,7 +45,21 @@ describe('the scenario library', () => {
       valkeyHere.node !== undefined
         ? false
         : 'no Valkey-compatible server, or valkey-glide could not be installed',
-  }, async () => {
-    await allAsExpected(['6 cross-library*', 'valkey-basic-set, exit'], 2);
+  }, async (t) => {
+    assert.ok(plan !== undefined);
+    const folder = mkdtempSync(join(tmpdir(), 'quiesce-library-'));
+    t.after(() => rmSync(folder, { recursive: true }));
+    const ids = join(folder, 'ids');
+    const scenarios = plan.scenarios.map((scenario) => ({
+      ...scenario,
+      command: ['sh', '-c', `echo $$ >> '${ids}'; exec "$@"`, 'sh', ...scenario.command],
+    }));
+    const only = ['6 cross-library*', 'valkey-basic-set, exit', 'valkey-basic-set, threads'];
+    await allAsExpected(only, 2, { ...plan, scenarios });
+    const sockets = readdirSync('/tmp').filter((name) => name.startsWith('glide-socket-'));
+    const ours = readFileSync(ids, 'utf8').trim().split('\n');
+    assert.equal(ours.length, 2 * (valkeyHere.python === undefined ? 3 : 4));
+    const left = sockets.filter((name) => ours.some((id) => name.startsWith(`glide-socket-${id}-`)));
+    assert.deepEqual(left, [], 'sockets of valkey-glide');
   });
 });

@@ -3,12 +3,14 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { workDone } from 'quiesce/work-done';
+import { removeSocket } from './valkey-glide.js';
 
 const [program, ending] = process.argv.slice(2);
 const count = ending === 'terminated' ? 1 : 4;
 const file = new URL(`./${program}.js`, import.meta.url);
 const workers = Array.from({ length: count }, () => new Worker(file, { argv: [] }));
 await Promise.all(workers.map((worker) => once(worker, 'message')));
+removeSocket();
 
 workDone();
 if (ending === 'terminated') await workers[0]?.terminate();

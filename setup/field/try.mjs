@@ -106,23 +106,29 @@ async function hostOf([interpreter = '']) {
 }
 
 /**
- * How many of these runs fail without the tester.
- * @param {import('./cases.mjs').Subject} subject
+ * How many of these runs fail without the tester. As under it, each run has its own directory for temporary files.
+ * @param {Pick<import('./cases.mjs').Subject, 'timeout'>} subject
  * @param {Place} at
  * @param {number} most runs
  * @param {number} enough failures
  */
-async function withoutTester({ timeout = '20s' }, { folder, command }, most, enough) {
+export async function withoutTester({ timeout = '20s' }, { folder, command }, most, enough) {
   const { spawnGroup } = await import('../../packages/quiesce/dist/src/process/process-group.js');
   const { parseDuration } = await import('../../packages/quiesce/dist/src/duration.js');
+  const { makeTemporaryDirectory } = await import(
+    '../../packages/quiesce/dist/src/files/temporary-directory.js'
+  );
   let [runs, failed] = [0, 0];
   for (; runs < most && failed < enough; runs++) {
-    const group = await spawnGroup(command, { cwd: folder, env: process.env, outputs: 0 });
+    const own = makeTemporaryDirectory('quiesce-field');
+    const env = { ...process.env, TMPDIR: own.path };
+    const group = await spawnGroup(command, { cwd: folder, env, outputs: 0 });
     const limit = setTimeout(() => group.kill('SIGKILL'), parseDuration(timeout));
     const { code } = await group.exited;
     clearTimeout(limit);
     group.kill('SIGKILL');
     group.release();
+    own.remove();
     if (code !== 0) failed++;
   }
   return { runs, failed };
