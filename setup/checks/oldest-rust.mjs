@@ -61,13 +61,11 @@ async function unpackCrate(dir) {
   const crate = join(dir, name);
   // The lock file has a newer format.
   rmSync(join(crate, 'Cargo.lock'));
+  // All else stays as it is packed: the oldest cargo must be able to read it.
   const manifest = readFileSync(join(crate, 'Cargo.toml'), 'utf8');
   const kept = manifest
     .split(/^(?=\[)/m)
-    .filter((section) => !/^\[(target\."?'?cfg\(owned_runtime_loom|lints)/.test(section));
-  writeFileSync(
-    join(crate, 'Cargo.toml'),
-    `${kept.join('').replace(/^resolver = .*\n/m, '')}\n[workspace]\n`,
-  );
+    .filter((section) => !/^\[target\."?'?cfg\(owned_runtime_loom/.test(section));
+  writeFileSync(join(crate, 'Cargo.toml'), `${kept.join('')}\n[workspace]\n`);
   return crate;
 }
