@@ -630,7 +630,16 @@ describe('the likely kind', () => {
     const readers = [inPython(5, 'read', '/app/a.py'), inPython(6, 'write', '/app/b.py')];
     assert.equal(
       detailOf(...readers),
-      `${at}, waits for one of 2 threads, at read (/app/a.py:7) or at write (/app/b.py:7)`,
+      `${at}, waits for one of 2 threads, not a daemon, at read (/app/a.py:7) or at write (/app/b.py:7)`,
+    );
+    const named = { ...inPython(6, 'write', '/app/b.py'), ownName: 'guilty' };
+    const zenoh = {
+      ...inPython(5, 'run', '/app/a.py'),
+      frames: [{ name: 'recv', library: 'zenoh.abi3.so', source: null }],
+    };
+    assert.equal(
+      detailOf(zenoh, named),
+      `${at}, waits for one of 2 threads, not a daemon, in zenoh.abi3.so at run (/app/a.py:7) or thread "guilty" at write (/app/b.py:7)`,
     );
     assert.match(detailOf(inPython(5, 'read', '/app/a.py')) ?? '', /waits for .*at read \(\/app\/a\.py:7\)$/);
     // asyncio.run() joins its executor by a thread of its own, while its event loop runs.
@@ -652,6 +661,39 @@ describe('the likely kind', () => {
       kind?.detail ?? '',
       /asyncio joins its default executor.*waits for .*at work \(\/app\/c\.py:7\)$/,
     );
+  });
+
+  test('does not blame a thread for the wait of an exit handler for an event', () => {
+    const lib = '/usr/lib/python3.11/threading.py';
+    const frames = ['futex_wait', 'PyThread_acquire_lock_timed', '_PyEval_EvalFrameDefault', ...exiting];
+    const main: ThreadStack = {
+      ...stack(true, false, ...frames),
+      interpreted: [
+        { name: 'Condition.wait', file: lib, line: 327 },
+        { name: 'Event.wait', file: lib, line: 629 },
+      ],
+    };
+    const unrelated: ThreadStack = {
+      ...stack(false, false, 'futex_wait'),
+      ownName: 'unrelated',
+      interpreted: [{ name: 'Queue.get', file: '/usr/lib/python3.11/queue.py', line: 171 }],
+    };
+    for (const threads of [
+      [main, unrelated],
+      [main, { ...unrelated, busy: true }],
+      [{ ...main, frames: [], asleep: true, channel: 'futex_wait_queue' }, unrelated],
+    ]) {
+      const kind = failureKind({ outcome: hang, signature: null, threads, workDone: true });
+      assert.equal(kind?.id, 'blocked');
+      assert.match(kind.detail ?? '', /at Condition\.wait \(.*:327\), called in Event\.wait/);
+      assert.doesNotMatch(kind.detail ?? '', /waits for thread/);
+      assert.equal(kind.or?.id, 'join-at-exit');
+    }
+    // Here the wait isn't known to be for the end of a thread.
+    const finish = stack(true, false, 'pthread_cond_wait', 'finish', 'exit', 'main');
+    const worker = { ...stack(false, false, 'poll'), name: 'worker' };
+    const kind = failureKind({ outcome: hang, signature: null, threads: [finish, worker] });
+    assert.match(kind?.detail ?? '', /perhaps waits for thread "worker"$/);
   });
 
   test('names the workers of an executor that Python joins, and no other thread', () => {

@@ -448,12 +448,14 @@ const rules: readonly Rule[] = [
       joinsExecutor,
       dropsRuntime,
       javaEnds,
+      waitsInPython,
     }) =>
       hung &&
       !alone &&
       // A process whose main thread ends with pthread_exit ends when its last thread ends.
       (halted === 'ended' ||
         ((EXITING.test(main) || (mainUnseen && exited && !mainPolls)) &&
+          !waitsInPython &&
           (waitsForThread(mainWaits) || (busy?.main === false && !busyExit))) ||
         joinsExecutor ||
         dropsRuntime ||
@@ -480,7 +482,7 @@ const rules: readonly Rule[] = [
         javaEnds,
         exits,
         javaEnds === undefined ? (place ?? (waiter && `in ${waiter}`)) : (place ?? besideJava(traces.ofJava)),
-        awaited && `waits for ${awaited}`,
+        awaited && `${traces.awaitsEnd ? '' : 'perhaps '}waits for ${awaited}`,
         traces.unplaced,
       ];
       return parts.filter(Boolean).join(', ') || undefined;
@@ -508,13 +510,27 @@ const rules: readonly Rule[] = [
     title: 'the main thread waits for something that never happens',
     matches: ({ hung, mainWaits }) => hung && mainWaits !== undefined,
     detail: (traces) => {
-      const { busy, place, waiter, joined, unplaced, main, mainWaits, alone, children, exits } = traces;
+      const {
+        busy,
+        place,
+        waiter,
+        joined,
+        unplaced,
+        main,
+        mainWaits,
+        alone,
+        children,
+        exits,
+        waitsInPython,
+      } = traces;
       // What the main thread does is the same in every program of Java.
       if (traces.launchesJava)
         return [busyDetail(busy), besideJava(traces.ofJava), unplaced].filter(Boolean).join(', ');
       const parts = [
         EXITING.test(main) && (exits ?? 'as it exits'),
         waitedFor(mainWaits, alone, children),
+        // What burns CPU may have nothing to do with an event or lock.
+        busy !== undefined && waitsInPython && place,
         busyDetail(busy) ?? place ?? (waiter && `in ${waiter}`),
         joined && `waits for ${joined}`,
         // What it waits for is in another process.
@@ -522,7 +538,7 @@ const rules: readonly Rule[] = [
       ];
       return parts.filter(Boolean).join(', ') || undefined;
     },
-    or: ({ mainUnseen, mainWaits, main, alone, forkedFrom, ofJava }) => {
+    or: ({ mainUnseen, mainWaits, main, alone, forkedFrom, ofJava, waitsInPython, exited }) => {
       if (ofJava.length > 0) return { id: 'join-at-exit', decide: DECIDED_BY_JAVA };
       // On a cold disk that takes as long as it takes.
       if (LOADS.test(main.split('\n', WAITING_FRAMES).join('\n')))
@@ -530,9 +546,11 @@ const rules: readonly Rule[] = [
       if (alone || mainWaits === 'child') return undefined;
       if (forkedFrom !== undefined && waitsForThread(mainWaits))
         return { id: 'threads-lost-in-fork', decide: DECIDED_BY_STARTER };
-      if (mainUnseen) return { id: 'join-at-exit', decide: DECIDED_BY_MAIN };
+      if (mainUnseen && !waitsInPython) return { id: 'join-at-exit', decide: DECIDED_BY_MAIN };
       // A thread may write to what the main thread waits for, or be finished when the main thread looks again.
-      return EXITING.test(main) ? { id: 'join-at-exit', decide: DECIDED_BY_WAKER } : undefined;
+      return EXITING.test(main) || (mainUnseen && exited)
+        ? { id: 'join-at-exit', decide: DECIDED_BY_WAKER }
+        : undefined;
     },
   },
   {

@@ -168,8 +168,12 @@ export interface Traces {
   readonly waiter: string | undefined;
   /** The thread whose end the main thread waits for, and where it is. If several are possible, how many and where. */
   readonly awaited: string | undefined;
-  /** The same, if it is certain. */
+  /** Whether the main thread surely waits for the end of a thread, not for something that a thread may do. */
+  readonly awaitsEnd: boolean;
+  /** The same as `awaited`, if it is certain which thread it is. */
   readonly joined: string | undefined;
+  /** Whether the main thread waits for a lock, event or queue of Python. Any thread may be the one that never ends that wait, or none. */
+  readonly waitsInPython: boolean;
   /** Whether the main thread waits in asyncio's event loop for the threads of its default executor, as `asyncio.run()` does. */
   readonly joinsExecutor: boolean;
   /** Whether the main thread drops a tokio runtime, and waits for the threads that run blocking code for it. */
@@ -342,6 +346,15 @@ export function prepare(traces: FailureTraces): Traces {
     awaited: joined ?? (javaEnds === undefined ? awaitedOf(main, others) : awaitedInJava(others)),
     joinsExecutor: polls(main) && threads.some(({ interpreted }) => interpreted?.some(isExecutorShutdown)),
     joined,
+    awaitsEnd:
+      joined !== undefined ||
+      javaEnds !== undefined ||
+      workers !== undefined ||
+      joinsInPython(main) ||
+      waitsForPythonThreads(main) ||
+      JOINS.test(names(main?.frames.slice(0, WAITING_FRAMES))) ||
+      DROPS_RUNTIME.test(names(main?.frames)),
+    waitsInPython: workers === undefined && joined === undefined && waitsInPython(main),
     dropsRuntime: DROPS_RUNTIME.test(names(main?.frames)),
     javaEnds,
     unplaced: unplacedOf(main),
@@ -626,11 +639,23 @@ function awaitedOf(main: ThreadStack | undefined, threads: readonly ThreadStack[
   if (more.length === 0)
     return [culpritOf(other, nameOf(other)), placeOf(other)].filter(Boolean).join(' ') || undefined;
   const all = [other, ...more];
-  const places = new Set(
-    all.flatMap((thread) => (inPython.length > 0 ? placeOf(thread) : culpritOf(thread, undefined)) ?? []),
+  if (inPython.length === 0) {
+    const libraries = new Set(all.flatMap((thread) => culpritOf(thread, undefined) ?? []));
+    return libraries.size === 1 ? `one of ${all.length} threads ${[...libraries].join('')}` : undefined;
+  }
+  // Workers of a pool are at the same place.
+  const places = new Map<string, ThreadStack[]>();
+  for (const thread of all) {
+    const place = placeOf(thread);
+    if (place !== undefined) places.set(place, [...(places.get(place) ?? []), thread]);
+  }
+  if (places.size > MOST_PLACES) return undefined;
+  const texts = [...places].map(([place, [first, ...others]]) =>
+    [culpritOf(first, others.length === 0 ? first?.ownName : undefined), place].filter(Boolean).join(' '),
   );
-  if (places.size > (inPython.length > 0 ? MOST_PLACES : 1) || places.size === 0) return undefined;
-  return `one of ${all.length} threads${inPython.length > 0 ? ',' : ''} ${[...places].join(' or ')}`;
+  // Nothing that is known of a thread says whether it is one.
+  const kept = workers === undefined && waitsForPythonThreads(main) ? ', not a daemon' : '';
+  return `one of ${all.length} threads${kept}, ${texts.join(' or ')}`;
 }
 
 /** More of them are no help. */
@@ -682,12 +707,35 @@ const isExecutorShutdown = ({ name, file }: InterpretedFrame): boolean =>
   name === '_do_shutdown' && file.endsWith('/asyncio/base_events.py');
 
 /** Python joins its own threads only. */
-const joinsInPython = (main: ThreadStack | undefined): boolean =>
-  main?.interpreted?.some(
-    ({ name, file }) =>
-      (/^(?:_shutdown|join|_wait_for_tstate_lock)$/.test(name) && file.endsWith('/threading.py')) ||
-      (name === 'run_until_complete' && file.endsWith('/asyncio/base_events.py')),
-  ) === true;
+function joinsInPython(main: ThreadStack | undefined): boolean {
+  const frames = main?.interpreted ?? [];
+  const inner = frames.find(({ file }) => file.endsWith('/threading.py'));
+  return (
+    (inner !== undefined && /^(?:\w+\.)?(?:_shutdown|join|_wait_for_tstate_lock)$/.test(inner.name)) ||
+    frames.some(
+      ({ name, file }) =>
+        /^(?:\w+\.)?run_until_complete$/.test(name) && file.endsWith('/asyncio/base_events.py'),
+    )
+  );
+}
+
+/** Whether a thread waits for a lock of Python, below events and queues too, and not for a thread's end. */
+function waitsInPython(main: ThreadStack | undefined): boolean {
+  const [inner] = main?.interpreted ?? [];
+  if (main === undefined || inner === undefined || joinsInPython(main)) return false;
+  const interpreter = main.frames.findIndex(isInterpreter);
+  return main.frames.length === 0
+    ? inner.file.endsWith('/threading.py')
+    : PYTHON_LOCK.test(names(main.frames.slice(0, interpreter < 0 ? undefined : interpreter)));
+}
+
+/** In a stack: Python waits for one of its own locks. */
+const PYTHON_LOCK =
+  /^(?:PyThread_acquire_lock\w*|_?PyMutex_Lock\w*|_PyParkingLot_Park|_PySemaphore_\w*Wait\w*)(?!\w)/m;
+
+/** In a stack: the C library or a language waits for a thread's end. */
+const JOINS =
+  /^(?:__)*pthread_(?:timed|clock|try)?join\w*|^std::(?:__1::)?thread::join|^std::(?:sys|thread)::.*join/m;
 
 /**
  * Why it isn't known where a thread is in its program's own language, or how to make a program print that which runs on
