@@ -584,6 +584,15 @@ scenarios:
   assert.deepEqual(await notes(['--plan', file('half.yaml', plan)]), [
     `quiesce: note: QUIESCE_AMPLIFY_HOLD_MS changes nothing in "a": ${unused}`,
   ]);
+  const service = `
+services:
+  web: { command: [sh, -c, 'echo ready; sleep 100', '\${dir}', '--data=\${dir}', '\${HOME}'], ready: { log: ready } }
+scenarios:
+  - { name: a, command: ['true'], uses: [web], runs: 1 }
+`;
+  assert.deepEqual(await notes(['--plan', file('service.yaml', service)]), [
+    'quiesce: note: nothing fills in ${HOME} in the command of service "web", since no shell runs it',
+  ]);
   assert.deepEqual(await notes(['-n', '1', '--', 'true'], { QUIESCE_AMPLIFY_HOLD_MS: '150ms' }), [
     `quiesce: note: QUIESCE_AMPLIFY_HOLD_MS changes nothing: ${unused}`,
   ]);

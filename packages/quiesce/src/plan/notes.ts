@@ -8,14 +8,18 @@ import type { ResolvedPlan } from './scenario.js';
  */
 export function planNotes({ scenarios, services }: ResolvedPlan): string[] {
   const commands = [
-    ...scenarios.map(({ name, command }) => ({ what: `the command of ${JSON.stringify(name)}`, command })),
+    ...scenarios.map(({ name, command }) => ({
+      ...{ what: `the command of ${JSON.stringify(name)}`, command, filled: [] as string[] },
+    })),
     ...Object.entries(services).map(([name, { command }]) => ({
-      ...{ what: `the command of service ${JSON.stringify(name)}`, command },
+      ...{ what: `the command of service ${JSON.stringify(name)}`, command, filled: ['dir'] },
     })),
   ];
-  const variables = commands.flatMap(({ what, command }) => {
+  const variables = commands.flatMap(({ what, command, filled }) => {
     const names = textsOf(command).flatMap(({ text, isCode }) => (isCode ? [] : references(text)));
-    const unfilled = [...new Set(names)].filter((name) => /^[A-Za-z_]\w*$/.test(name));
+    const unfilled = [...new Set(names)].filter(
+      (name) => /^[A-Za-z_]\w*$/.test(name) && !filled.includes(name),
+    );
     return unfilled.map((name) => `nothing fills in \${${name}} in ${what}, since no shell runs it`);
   });
   const tuned = scenarios.filter(({ perturb }) => !perturb?.choice.parts.has('amplify'));
