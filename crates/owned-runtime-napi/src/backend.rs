@@ -30,7 +30,7 @@ unsafe impl AsyncRuntime for Backend {
             Ok((Some(submissions), runtime)) => {
                 let call = Box::pin(Accepted { task: ManuallyDrop::new(task), runtime: runtime.clone() });
                 if let Err(SendError(call)) = submissions.send(call)
-                    && runtime.is_closed()
+                    && runtime.ends()
                 {
                     mem::forget(call);
                 }
@@ -64,8 +64,12 @@ unsafe impl AsyncRuntime for Backend {
     }
 
     fn enter(&self) -> Result<Box<dyn AsyncRuntimeGuard + '_>> {
-        let Some(handle) = EnvRuntime::current()?.start()? else { return Ok(Box::new(())) };
-        let handle = Box::new(handle);
+        let runtime = EnvRuntime::current()?;
+        let handle = match runtime.start() {
+            Ok(Some(handle)) => Box::new(handle),
+            Err(error) if !runtime.is_closed() => return Err(error),
+            Ok(None) | Err(_) => return Ok(Box::new(())),
+        };
         // SAFETY: the guard borrows the handle, which stays where it is, in its own box, until the guard is dropped.
         let guard = unsafe { mem::transmute::<EnterGuard<'_>, EnterGuard<'static>>(handle.enter()) };
         Ok(Box::new(Entered { _guard: guard, _handle: handle }))

@@ -21,6 +21,8 @@ pub struct EnvRuntime {
     submissions: Submissions,
     /// Whether a close has waited for its threads until its bound passed.
     overdue: Mutex<bool>,
+    /// Whether the env or the process is ending. An addon may close the runtime before that.
+    ends: AtomicBool,
     process_ends: AtomicBool,
 }
 
@@ -31,16 +33,20 @@ impl EnvRuntime {
             queue,
             submissions: Submissions::default(),
             overdue: Mutex::new(false),
+            ends: AtomicBool::new(false),
             process_ends: AtomicBool::new(false),
         })
     }
 
-    /// The runtime itself. It may be stopped between two uses, to end its thread. The next start brings it back.
+    /// The runtime itself. It may be stopped between two uses, to end its thread. The next start brings it back. A stop rejects
+    /// the promises of calls that are under way, and ends streams.
+    ///
+    /// The env's end closes it. If the addon closes it before that, each later call is rejected or throws.
     pub fn runtime(&self) -> &OwnedRuntime {
         &self.runtime
     }
 
-    /// Whether the env or the process is ending. Then nothing starts any more, and nobody is left to handle a result.
+    /// Whether nothing starts any more: the env or the process is ending, or the addon closed the runtime.
     pub fn is_closed(&self) -> bool {
         self.runtime.is_closed()
     }
@@ -91,6 +97,7 @@ impl EnvRuntime {
 
     /// Closes it, and returns the name of its threads if they still exist by then. Other errors are reported.
     fn left_after(&self, bound: Duration) -> Option<String> {
+        self.ends.store(true, Ordering::Release);
         if self.process_ends() {
             self.queue.abandon();
         } else {
@@ -107,30 +114,35 @@ impl EnvRuntime {
         }
     }
 
-    /// The handle of the runtime, which is started unless it is running. `None` once it is closed.
+    /// The handle of the runtime, which is started unless it is running. `None` once the env ends.
     ///
     /// # Errors
     ///
     /// If the runtime can't start.
     pub(crate) fn start(&self) -> Result<Option<Handle>> {
-        self.unless_closed(self.runtime.start())
+        self.unless_ended(self.runtime.start())
     }
 
-    /// The way for calls to the runtime, which is started unless it is running. `None` once it is closed.
+    /// The way for calls to the runtime, which is started unless it is running. `None` once the env ends.
     ///
     /// # Errors
     ///
     /// If the runtime can't start.
     pub(crate) fn submissions(&self) -> Result<Option<UnboundedSender<Submitted>>> {
-        self.unless_closed(self.submissions.open(|| self.runtime.start()))
+        self.unless_ended(self.submissions.open(|| self.runtime.start()))
     }
 
-    fn unless_closed<T>(&self, started: std::result::Result<T, StartError>) -> Result<Option<T>> {
+    fn unless_ended<T>(&self, started: std::result::Result<T, StartError>) -> Result<Option<T>> {
         match started {
             Ok(started) => Ok(Some(started)),
-            Err(_) if self.is_closed() => Ok(None),
+            Err(_) if self.ends() => Ok(None),
             Err(error) => Err(start_error(&error)),
         }
+    }
+
+    /// Whether the env or the process is ending. Nobody is left to handle a result then.
+    pub(crate) fn ends(&self) -> bool {
+        self.ends.load(Ordering::Acquire)
     }
 
     /// Whether something that is dropped unfinished must not be rejected, as JavaScript that still runs would report

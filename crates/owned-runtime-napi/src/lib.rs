@@ -32,8 +32,9 @@
 //! | a host that ends its workers with the process (Bun, Deno) | libc's `atexit` and `at_quick_exit`, for all envs |
 //!
 //! A close drops all tasks and waits for the runtime's threads, 5 s at most unless
-//! [`with_stop_bound`](OwnedRuntime::with_stop_bound) says otherwise; if they don't end by then, that is reported on stderr. From
-//! then on nothing is settled and nothing is called back. A call that is made later (by an exit listener, or by a worker whose
+//! [`with_stop_bound`](OwnedRuntime::with_stop_bound) says otherwise; if they don't end by then, that is reported on stderr. Where
+//! the env ends naturally, both Node's `exit` event and the cleanup hook close it: threads that don't end are waited for twice
+//! then, as the env takes away what they use. From then on nothing is settled and nothing is called back. A call that is made later (by an exit listener, or by a worker whose
 //! process is ending) stays unsettled, too: it neither rejects nor throws. The task of an async fn that is called then is kept
 //! until the process ends, since napi rejects the promise of a task that is dropped.
 //!

@@ -8,6 +8,8 @@ use napi::bindgen_prelude::*;
 use napi::{Env, JsError, check_status, sys};
 use owned_runtime::panic::CatchPanic;
 
+#[cfg(doc)]
+use crate::OwnedRuntime;
 use crate::env_runtime::EnvRuntime;
 use crate::panic::panicked;
 use crate::queue::JobEnv;
@@ -15,33 +17,37 @@ use crate::queue::JobEnv;
 /// Runs a future on the env's runtime and returns a promise of its value. It is like `env.spawn_future`, but needs no
 /// thread-safe function for each promise.
 ///
-/// The promise keeps the event loop alive until it is settled. A panic rejects it. Once the env is closed, it stays
-/// unsettled.
+/// The promise keeps the event loop alive until it is settled. A panic rejects it, and so does a
+/// [stop](OwnedRuntime::stop) of the runtime. Once the env is closed, it stays unsettled.
 ///
 /// # Errors
 ///
-/// On a thread other than JavaScript's, or if the system refuses the runtime's thread.
+/// On a thread other than JavaScript's, if the system refuses the runtime's thread, or if the addon has closed the runtime.
 pub fn promise<'env, T, F>(env: &'env Env, future: F) -> Result<PromiseRaw<'env, T>>
 where
     T: ToNapiValue + Send + 'static,
     F: Future<Output = Result<T>> + Send + 'static,
 {
+    // First, as a promise that nobody gets must not be rejected.
+    let submissions = EnvRuntime::current()?.submissions()?;
     let (deferred, promise) = Deferred::new(env)?;
-    if let Some(submissions) = deferred.runtime.submissions()? {
+    if let Some(submissions) = submissions {
         let call = Box::pin(async move {
             let outcome = CatchPanic::new(future).await;
             deferred.settle(outcome.unwrap_or_else(|message| Err(panicked(&message))));
         });
-        // It fails if the env is being closed. The promise then stays unsettled.
+        // It fails if the runtime ends at this moment. The call is dropped then.
         let _ = submissions.send(call);
     }
     Ok(promise)
 }
 
-/// The other end of a promise, for any thread. If it is dropped, the promise stays unsettled.
+/// The other end of a promise, for any thread. If it is dropped, the promise is rejected: its runtime was stopped. Once the
+/// env is closed, the promise stays unsettled.
 pub struct Deferred<T> {
     runtime: Arc<EnvRuntime>,
-    raw: RawDeferred,
+    /// `None` once it is settled.
+    raw: Option<RawDeferred>,
     _value: PhantomData<fn(T)>,
 }
 
@@ -61,20 +67,35 @@ impl<T: ToNapiValue + Send + 'static> Deferred<T> {
         check_status!(unsafe { sys::napi_create_promise(env.raw(), &mut deferred, &mut promise) })?;
         runtime.queue().hold(*env);
         let raw = RawDeferred { env: JobEnv::new(env), deferred };
-        Ok((Self { runtime, raw, _value: PhantomData }, PromiseRaw::new(env.raw(), promise)))
+        Ok((Self { runtime, raw: Some(raw), _value: PhantomData }, PromiseRaw::new(env.raw(), promise)))
     }
 
-    pub fn settle(self, outcome: Result<T>) {
-        let Self { runtime, raw, .. } = self;
-        let queue = runtime.clone();
-        queue.queue().push(move || {
-            runtime.queue().let_go(raw.env.get());
-            raw.settle(outcome);
-        });
+    pub fn settle(mut self, outcome: Result<T>) {
+        if let Some(raw) = self.raw.take() {
+            raw.settle_soon(&self.runtime, outcome);
+        }
+    }
+}
+
+impl<T> Drop for Deferred<T> {
+    fn drop(&mut self) {
+        if let Some(raw) = self.raw.take() {
+            let error = Error::from_reason("the runtime was stopped before the call had ended");
+            raw.settle_soon::<()>(&self.runtime, Err(error));
+        }
     }
 }
 
 impl RawDeferred {
+    /// By a job, which is dropped if the env is closed.
+    fn settle_soon<T: ToNapiValue + Send + 'static>(self, runtime: &Arc<EnvRuntime>, outcome: Result<T>) {
+        let holder = runtime.clone();
+        runtime.queue().push(move || {
+            holder.queue().let_go(self.env.get());
+            self.settle(outcome);
+        });
+    }
+
     fn settle<T: ToNapiValue>(self, outcome: Result<T>) {
         let env = self.env.get().raw();
         // SAFETY: a job runs on the env's own thread, within a handle scope, and the deferred is used only this once.

@@ -31,7 +31,7 @@ impl Task {
 ///
 /// # Errors
 ///
-/// On any other thread, or if the system refuses the runtime's thread.
+/// On any other thread, if the system refuses the runtime's thread, or if the addon has closed the runtime.
 pub fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Result<Task> {
     let handle = EnvRuntime::current()?.start()?;
     Ok(Task(handle.map(|handle| handle.spawn(task).abort_handle())))

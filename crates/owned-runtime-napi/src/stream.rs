@@ -38,7 +38,8 @@ use crate::spawn::spawn;
 ///
 /// The stream is polled on the env's runtime, and only while JavaScript waits for an item: that is the backpressure. It is dropped
 /// there at its end, at its first error, which JavaScript gets as a rejection, when the loop is left (`return()`), when the
-/// iterator is collected as garbage, and when the env ends.
+/// iterator is collected as garbage, and when the env ends. If the runtime is stopped meanwhile, it is dropped, too: calls under
+/// way and later ones are rejected.
 pub struct AsyncIter<T> {
     stream: Items<T>,
 }
@@ -86,7 +87,7 @@ fn method<'env, T: ToNapiValue + Send + 'static>(
 ) -> Result<Method<'env, T>> {
     env.create_function_from_closure(name, move |call| {
         let (deferred, promise) = Deferred::new(call.env)?;
-        // It fails once the runtime is closed. The promise then stays unsettled.
+        // It fails once the runtime was stopped, which ends the stream. The promise is rejected then.
         let _ = requests.send(request(deferred));
         Ok(PromiseRaw::new(call.env.raw(), promise.raw()))
     })

@@ -132,6 +132,40 @@ suite('owned-runtime-napi', { skip: ADDON !== undefined ? false : 'cargo is miss
         );
       });
 
+      test('a stop by the addon rejects what is under way, and the process ends by itself', async () => {
+        const source = `(async () => {
+          const rejected = ({ message }) => console.log(message);
+          await addon.later(1);
+          const ticks = addon.ticks(60_000_000, 1);
+          const all = [addon.sleep(60_000), addon.sleepLater(60_000), ticks.next()].map((one) => one.catch(rejected));
+          setTimeout(addon.stop, 20);
+          await Promise.all(all);
+          await ticks.next().catch(rejected);
+          console.log(await addon.soon(1), await addon.later(2));
+        })();`;
+        const stopped = 'the runtime was stopped before the call had ended';
+        const said = await lines(source, { host });
+        assert.equal(said.at(-1), '1 2');
+        // napi itself rejects an async fn.
+        assert.equal(said.filter((line) => line === stopped).length, 3, said.join('\n'));
+        assert.equal(said.length, 5, said.join('\n'));
+      });
+
+      test('a close by the addon rejects later calls, and the process ends by itself', async () => {
+        const source = `(async () => {
+          await addon.soon(1);
+          const before = addon.sleepLater(60_000).catch(({ message }) => console.log('before:', message));
+          addon.close();
+          await before;
+          for (const call of [() => addon.soon(1), () => addon.later(1), () => addon.ticks(1, 1).next(), () => addon.subscribe(1, () => {})])
+            try { await call(); console.log('settled'); } catch ({ message }) { console.log(/clos/.test(message) || message); }
+        })();`;
+        assert.deepEqual(await lines(source, { host }), [
+          'before: the runtime was stopped before the call had ended',
+          ...['true', 'true', 'true', 'true'],
+        ]);
+      });
+
       test('process.exit() with all of it in flight is quiet, and later calls stay unsettled', async () => {
         const source = `busy();
           setTimeout(() => process.exit(0), 20);

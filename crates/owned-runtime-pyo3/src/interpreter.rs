@@ -1,7 +1,8 @@
 //! The interpreter's part of this crate: one runtime, the event loops that it serves, and the ways to its end.
 //!
-//! It is kept in a static, because a pyo3 module has no state of its own and pyo3 refuses to load one into a second
-//! interpreter. The crate is linked into each extension module separately, so each module has its own static.
+//! It is kept in a static, because a pyo3 module has no state of its own. So only one interpreter of a process can use it:
+//! [`install`] refuses a second one, which Python up to 3.11 would let load the module. The crate is linked into each extension
+//! module separately, so each module has its own static.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use owned_runtime::{OwnedRuntime, StopError};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyImportError, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyWeakrefReference};
 use tokio::runtime::Handle;
@@ -38,6 +39,9 @@ pub(crate) trait AtEnd: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub(crate) struct Interpreter {
     settings: Settings,
+    /// The `sys` of the interpreter that has loaded the module. Each interpreter has its own. The reference is never given
+    /// back, so that no other `sys` gets its address.
+    sys: usize,
     runtime: OwnedRuntime,
     pub(crate) gate: Gate,
     /// The sides of the event loops, by the loop's address. A live weak reference keeps its loop alive.
@@ -52,10 +56,11 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Interpreter {
-    fn new(settings: Settings, is_closed: bool) -> &'static Self {
+    fn new(settings: Settings, sys: usize, is_closed: bool) -> &'static Self {
         let runtime = settings.runtime();
         Box::leak(Box::new(Self {
             settings,
+            sys,
             runtime,
             gate: Gate::new(is_closed),
             sides: Mutex::default(),
@@ -88,6 +93,16 @@ impl Interpreter {
                 "this object belongs to the parent process, which made it before the fork: make a new one",
             ))
         }
+    }
+
+    /// An error for an interpreter other than the one that has loaded the module.
+    fn must_be_of(&self, sys: usize) -> PyResult<()> {
+        if self.sys == sys {
+            return Ok(());
+        }
+        Err(PyImportError::new_err(
+            "the module was loaded by another interpreter of this process: its runtime belongs to that one",
+        ))
     }
 
     /// False in a forked child, for an object that was made before the fork.
@@ -138,6 +153,11 @@ impl Interpreter {
         for one in all.iter().filter_map(Weak::upgrade) {
             one.silence();
         }
+        // A subinterpreter that ends with the process. Once its thread has released the GIL, it never gets it again. Nor does
+        // any other thread, so there is none to wait for. The runtime's threads need no GIL.
+        if py.import("sys")?.call_method0("is_finalizing")?.is_truthy()? {
+            return self.runtime.close().map_err(of_stop);
+        }
         let (closed, all_left) = py.detach(|| (self.runtime.close(), self.gate.wait_for_others(LEAVE_BOUND)));
         closed.map_err(of_stop)?;
         if all_left {
@@ -181,10 +201,12 @@ impl Settings {
 }
 
 fn install(py: Python<'_>, settings: Settings) -> PyResult<()> {
-    if Interpreter::installed().is_some() {
-        return Ok(());
+    let sys = py.import("sys")?;
+    let own = sys.as_ptr() as usize;
+    if let Some(interpreter) = Interpreter::installed() {
+        return interpreter.must_be_of(own);
     }
-    let fresh = Interpreter::new(settings, false);
+    let fresh = Interpreter::new(settings, own, false);
     if CURRENT
         .compare_exchange(
             ptr::null_mut(),
@@ -194,8 +216,9 @@ fn install(py: Python<'_>, settings: Settings) -> PyResult<()> {
         )
         .is_err()
     {
-        return Ok(());
+        return Interpreter::installed().map_or(Ok(()), |interpreter| interpreter.must_be_of(own));
     }
+    std::mem::forget(sys);
     py.import("atexit")?.call_method1("register", (wrap_pyfunction!(at_exit, py)?,))?;
     let os = py.import("os")?;
     if os.hasattr("register_at_fork")? {
@@ -215,7 +238,7 @@ fn at_exit(py: Python<'_>) -> PyResult<()> {
 #[pyfunction]
 fn after_fork_in_child() {
     let Some(old) = Interpreter::installed() else { return };
-    let fresh = Interpreter::new(old.settings.clone(), old.gate.is_shut());
+    let fresh = Interpreter::new(old.settings.clone(), old.sys, old.gate.is_shut());
     if old.runtime.is_closed() {
         // Nothing is running, so this neither waits nor fails.
         let _ = fresh.runtime.close();

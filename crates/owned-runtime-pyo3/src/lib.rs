@@ -30,7 +30,7 @@ pub use stream::stream_into_py;
 ///
 /// # Errors
 ///
-/// What Python's `atexit` and `os` raise.
+/// `ImportError` if another interpreter of the process has loaded the module; what Python's `atexit` and `os` raise.
 pub fn install(module: &Bound<'_, PyModule>) -> PyResult<()> {
     Settings::new().install(module)
 }

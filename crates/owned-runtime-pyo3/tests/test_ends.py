@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 import unittest
 
@@ -224,12 +225,12 @@ if __name__ == "__main__":
 
 
 class Interpreters(TestCase):
-    @unittest.skipIf(sys.version_info < (3, 12), "older ones don't know")
+    MODULE = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
+
     def test_another_interpreter_is_refused(self):
-        name = "_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters"
         done = run_program(
             f"""
-import {name} as interpreters
+import {self.MODULE} as interpreters
 id = interpreters.create()
 code = "try:\\n import bridge_addon\\nexcept ImportError as error:\\n print(error)"
 print(interpreters.run_string(id, code) or "")
@@ -237,6 +238,29 @@ asyncio.run(asyncio.sleep(0))
 print(addon.blocking_sleep(0))
 """
         )
-        self.assertIn("subinterpreter", done.stdout)
+        self.assertIn("interpreter", done.stdout)
         self.assertIn("0.0", done.stdout)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+    @unittest.skipIf(sys.version_info >= (3, 12), "newer ones load the module into the main interpreter only")
+    def test_a_subinterpreter_that_came_first_keeps_it_and_ends_with_the_process_or_before(self):
+        for ends in ("", "interpreters.destroy(id)\n"):
+            program = f"""
+import {self.MODULE} as interpreters
+id = interpreters.create()
+interpreters.run_string(id, "import bridge_addon; print(bridge_addon.blocking_sleep(0), flush=True)")
+{ends}
+try:
+    import bridge_addon
+except ImportError as error:
+    print(error)
+"""
+            done = subprocess.run(
+                [sys.executable, "-c", program],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=60,
+            )
+            said = "the module was loaded by another interpreter of this process: its runtime belongs to that one"
+            self.assertEqual((done.returncode, done.stdout), (0, f"0.0\n{said}\n"), ends)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::{Stream, stream};
 use napi::bindgen_prelude::*;
 use napi_derive::napi;
-use owned_runtime_napi::{AsyncIter, Callback, OwnedRuntime};
+use owned_runtime_napi::{AsyncIter, Callback, EnvRuntime, OwnedRuntime};
 
 owned_runtime_napi::install!(runtime());
 
@@ -47,6 +47,27 @@ pub fn later(env: &Env, number: u32) -> Result<PromiseRaw<'_, u32>> {
 #[napi]
 pub fn panic_later(env: &Env) -> Result<PromiseRaw<'_, ()>> {
     owned_runtime_napi::promise(env, async { panic!("as the test wishes") })
+}
+
+/// As `sleep`, by way of the env's queue.
+#[napi]
+pub fn sleep_later(env: &Env, ms: u32) -> Result<PromiseRaw<'_, ()>> {
+    owned_runtime_napi::promise(env, async move {
+        tokio::time::sleep(Duration::from_millis(ms.into())).await;
+        Ok(())
+    })
+}
+
+/// Ends the runtime's thread. The next call starts one again.
+#[napi]
+pub fn stop() -> Result<()> {
+    EnvRuntime::current()?.runtime().stop().map_err(|error| Error::from_reason(error.to_string()))
+}
+
+/// Closes the runtime for good, before the env ends.
+#[napi]
+pub fn close() -> Result<()> {
+    EnvRuntime::current()?.runtime().close().map_err(|error| Error::from_reason(error.to_string()))
 }
 
 /// How many of the streams below there are, in all envs.
