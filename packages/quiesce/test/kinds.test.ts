@@ -12,6 +12,7 @@ import { faultHandlerAdvice } from '../src/run/languages/python-frames.js';
 import type { SignatureMatch } from '../src/run/signatures.js';
 import {
   formatStacks,
+  libraryName,
   parseFrames,
   parseMappings,
   parseStacks,
@@ -52,6 +53,30 @@ describe('reading', () => {
     ]) {
       assert.equal(parseWitnessLine(odd), undefined, odd);
     }
+  });
+
+  test('the name of a library says which package it is of', () => {
+    const names = {
+      '/app/node_modules/zeromq/build/linux/x64/node/131/addon.node': 'zeromq/addon.node',
+      '/app/node_modules/a/node_modules/@b/c/build/Release/binding.node': '@b/c/binding.node',
+      '/app/node_modules/.pnpm/zeromq@6.0.0/node_modules/zeromq/addon.node': 'zeromq/addon.node',
+      '/app/node_modules/lightningcss-linux-x64-gnu/lightningcss.linux-x64-gnu.node':
+        'lightningcss.linux-x64-gnu.node',
+      '/app/node_modules/better-sqlite3/build/Release/better_sqlite3.node': 'better_sqlite3.node',
+      '/app/node_modules/quiesce/native/exit-witness.linux-x64.so': 'exit-witness.linux-x64.so',
+      '/app/node_modules/bun/bin/bun.exe': 'bun.exe',
+      '/app/node_modules/@oven/bun-linux-x64/bin/bun': 'bun',
+      '/app/node_modules/sharp/vendor/libvips.so': 'libvips.so',
+      '/app/build/Release/addon.node': 'addon.node',
+      '/v/lib/python3.11/site-packages/usearch/compiled.cpython-311-x86_64-linux-gnu.so':
+        'usearch/compiled.cpython-311-x86_64-linux-gnu.so',
+      '/v/lib/python3.11/site-packages/apsw/__init__.cpython-311.so': 'apsw/__init__.cpython-311.so',
+      '/v/lib/python3.11/site-packages/polars/polars.abi3.so': 'polars.abi3.so',
+      '/v/lib/python3.11/site-packages/_brotli.abi3.so': '_brotli.abi3.so',
+      '/v/lib/python3.11/site-packages/pyzmq.libs/libzmq-1.so.5': 'libzmq-1.so.5',
+      '/usr/lib/libc.so.6': 'libc.so.6',
+    };
+    for (const [path, name] of Object.entries(names)) assert.equal(libraryName(path), name);
   });
 
   test("gdb's backtraces, with Rust and C++ names", () => {

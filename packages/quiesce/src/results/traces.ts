@@ -874,7 +874,7 @@ const RUNTIME_LIBRARY =
   /^(?:libc|libpthread|libstdc\+\+|libgcc_s|libm|ld-linux[\w-]*|libc\+\+\w*|(?:lib)?exit[-_](?:amplifier|witness))[.-]/;
 
 // Foreign-function interfaces, which carry calls between a host and a library.
-const TRAMPOLINE = /^(?:libffi[.-]|_ctypes\.|_cffi_backend\.|ffi_bindings\.node$|koffi)/;
+const TRAMPOLINE = /^(?:libffi[.-]|_ctypes\.|_cffi_backend\.|(?:.*\/)?ffi_bindings\.node$|koffi)/;
 const isTrampoline = ({ library }: StackFrame): boolean => TRAMPOLINE.test(library ?? '');
 const INTERPRETER =
   /^(?:_?PyEval_EvalFrame\w*|_PyEval_Vector|Builtins_\w+|v8::internal::(?:Execution|\(anonymous namespace\))::\w*(?:Invoke|Call)\w*|uv_run|node::(?:SpinEventLoop\w*|worker::Worker|NodeMainInstance)\b.*)/;

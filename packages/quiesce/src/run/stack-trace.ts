@@ -2,7 +2,10 @@
 export interface StackFrame {
   /** Demangled name of the function; `null` without symbols. */
   readonly name: string | null;
-  /** File name, without folder, of the library or program that holds the code; `null` for generated code. */
+  /**
+   * File name of the library or program that holds the code, with the package in front where the name doesn't have it, such as
+   * `zeromq/addon.node`; `null` for generated code.
+   */
   readonly library: string | null;
   /** `file:line`, if the debug information has it. */
   readonly source: string | null;
@@ -152,9 +155,26 @@ export const parseFrames = (text: string, mappings: readonly Mapping[]): StackFr
 /** Whether a library's file is named by a hash of its content, as in the caches of packages that unpack themselves. */
 export const isHashed = (library: string): boolean => /^[0-9a-f]{32,}(?:[-.]|$)/.test(library);
 
-/** The name of a library: that of its file, with its folder where that of the file says nothing, as in a package of Python. */
-export const libraryName = (path: string): string =>
-  /[^/]+\/__init__\.[^/]*$/.exec(path)?.[0] ?? path.slice(path.lastIndexOf('/') + 1);
+/**
+ * The name of a library: that of its file. Before an addon's comes the name of its package, unless it is part of the file's: half of
+ * all addons are called `addon.node`, `binding.node` or the like.
+ */
+export function libraryName(path: string): string {
+  const file = path.slice(path.lastIndexOf('/') + 1);
+  const [, npm, python] = IN_PACKAGE.exec(path) ?? [];
+  const owner = npm ?? python;
+  if (owner === undefined || !ADDON.test(file) || NAMED_ENOUGH.test(file))
+    return /[^/]+\/__init__\.[^/]*$/.exec(path)?.[0] ?? file;
+  const letters = (text: string): string => text.toLowerCase().replace(/[^a-z\d]/g, '');
+  const own = letters(owner.slice(owner.lastIndexOf('/') + 1));
+  return letters(file).includes(own) ? file : `${owner}/${file}`;
+}
+
+/** The package in a path: one of npm or of Python, the innermost. A file may be directly in `site-packages`. */
+const IN_PACKAGE = /^.*\/(?:node_modules\/((?:@[^/]+\/)?[^/]+)|(?:site|dist)-packages\/([^/]+))\//;
+const ADDON = /\.(?:node|pyd|so|dylib)$/;
+/** A shared library has a name of its own, and so do the tester's. */
+const NAMED_ENOUGH = /^(?:lib|exit[-_](?:amplifier|witness))/;
 
 /** The threads' numbers in the same output, by their `pthread_t`, the number that the threads library uses. */
 export const parseHandles = (text: string): Map<bigint, number> =>
