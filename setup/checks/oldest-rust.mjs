@@ -61,7 +61,7 @@ async function unpackCrate(dir) {
   const crate = join(dir, name);
   // The lock file has a newer format.
   rmSync(join(crate, 'Cargo.lock'));
-  // All else stays as it is packed: the oldest cargo must be able to read it.
+  // Everything else stays as it is packed: the oldest cargo must be able to read it.
   const manifest = readFileSync(join(crate, 'Cargo.toml'), 'utf8');
   const kept = manifest
     .split(/^(?=\[)/m)

@@ -653,7 +653,7 @@ function awaitedOf(main: ThreadStack | undefined, threads: readonly ThreadStack[
   const texts = [...places].map(([place, [first, ...others]]) =>
     [culpritOf(first, others.length === 0 ? first?.ownName : undefined), place].filter(Boolean).join(' '),
   );
-  // Nothing that is known of a thread says whether it is one.
+  // The stacks don't tell which threads are daemons.
   const kept = workers === undefined && waitsForPythonThreads(main) ? ', not a daemon' : '';
   return `one of ${all.length} threads${kept}, ${texts.join(' or ')}`;
 }
