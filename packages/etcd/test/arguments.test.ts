@@ -280,6 +280,7 @@ const internal = new Set([
   'LeaseKeepAlive.onLost',
   'Session.confirm',
   'Session.uniqueName',
+  'Session.giveBack',
   'Session.owns',
   'Session.settled',
   'OwnedKey.is',
