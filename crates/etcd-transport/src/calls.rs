@@ -206,10 +206,16 @@ impl Service {
         let (call, handle) = abortable(async move {
             let unfinished = ReportIfUnfinished { id, calls: &calls };
             let outcome = call.await;
-            calls.live().remove(id);
+            let deadline = calls.live().remove(id).and_then(|call| call.deadline);
             drop(unfinished);
             match outcome {
-                Outcome::Ended { end, trailers } => calls.report_end(id, &end, &trailers),
+                Outcome::Ended { end, trailers } => match deadline {
+                    // The server has the deadline of a stream, too, and may end it before the alarm does.
+                    Some(deadline) if end.code != Code::Ok as u8 && deadline.at <= Instant::now() => {
+                        calls.report_end(id, &deadline.passed(end.sent), &HeaderMap::new());
+                    }
+                    _ => calls.report_end(id, &end, &trailers),
+                },
                 Outcome::Answered { headers, trailers, message } => {
                     calls.completions.push_last(|out| put_unary_ok(out, id, &headers, &trailers, message));
                 }
@@ -262,6 +268,10 @@ impl Deadline {
     fn after(timeout: Duration) -> Self {
         Self { at: Instant::now() + timeout, timeout }
     }
+
+    fn passed(&self, sent: bool) -> CallEnd {
+        ended(Code::DeadlineExceeded, format!("no answer within {} ms", self.timeout.as_millis()), sent)
+    }
 }
 
 impl Live {
@@ -285,8 +295,8 @@ impl Live {
         self.calls.drain().collect()
     }
 
-    /// Ends a call whose deadline has passed. Returns the time that it had, and whether it was sent.
-    fn overdue(&mut self, now: Instant) -> Option<(CallId, Duration, bool)> {
+    /// Ends a call whose deadline has passed.
+    fn overdue(&mut self, now: Instant) -> Option<(CallId, CallEnd)> {
         let (at, id) = *self.deadlines.first()?;
         if at > now {
             return None;
@@ -294,7 +304,7 @@ impl Live {
         self.deadlines.pop_first();
         let call = self.calls.remove(&id)?;
         call.task.abort();
-        Some((id, call.deadline?.timeout, call.sent.load(Ordering::Relaxed)))
+        Some((id, call.deadline?.passed(call.sent.load(Ordering::Relaxed))))
     }
 
     fn first_deadline(&self) -> Option<Instant> {
@@ -371,9 +381,8 @@ impl Calls {
 
     /// Ends the calls whose deadline has passed.
     fn expire(&self, now: Instant) {
-        while let Some((id, timeout, sent)) = self.live().overdue(now) {
-            let details = format!("no answer within {} ms", timeout.as_millis());
-            self.report_end(id, &ended(Code::DeadlineExceeded, details, sent), &HeaderMap::new());
+        while let Some((id, end)) = self.live().overdue(now) {
+            self.report_end(id, &end, &HeaderMap::new());
         }
     }
 

@@ -327,6 +327,20 @@ overEachTransport('maintenance service', (connect) => {
       await assert.rejects(closed[Symbol.asyncIterator]().next(), { code: StatusCode.CANCELLED });
     });
 
+    test('are too late when their time is over, which the server may notice first', async () => {
+      for (let i = 0; i < 40; i++) await etcd.put(`long/${i}`, Buffer.alloc(1_000_000));
+      const until = Date.now() + 4_000;
+      const late = async (): Promise<void> => {
+        for (let timeoutMs = 1; Date.now() < until; timeoutMs = (timeoutMs + 1) % 20) {
+          await assert.rejects(async () => {
+            for await (const _ of etcd.maintenance.snapshot({ timeoutMs: timeoutMs + 1 }));
+          }, DeadlineExceededError);
+        }
+      };
+      await Promise.all(Array.from({ length: 8 }, late));
+      await etcd.delete(prefix('long/'));
+    });
+
     test('fail when the connection breaks under them', async () => {
       await using proxy = await startTcpProxy({ port: server.port });
       const endpoint = `http://127.0.0.1:${proxy.port}`;
