@@ -323,6 +323,29 @@ overEachTransport('mirror', (connect) => {
     }
   });
 
+  test('a signal ends the opening of a cache, and has no effect once it is open', async () => {
+    const name = fresh();
+    const give = new AbortController();
+    await using cache = await Cache.open(etcd, prefix(name), { signal: give.signal });
+    give.abort();
+    const { revision } = await etcd.put(`${name}/key`, 'value');
+    await cache.waitForRevision(revision);
+    assert.equal(cache.size, 1);
+
+    await using proxy = await startTcpProxy({ port: server.port });
+    await using client = await connect(`http://127.0.0.1:${proxy.port}`);
+    proxy.pause();
+    const tooLate = new Error('the opening takes too long');
+    const waiting = new AbortController();
+    const opening = Cache.open(client, prefix(name), { signal: waiting.signal });
+    waiting.abort(tooLate);
+    await assert.rejects(opening, tooLate);
+    proxy.resume();
+    await assert.rejects(Cache.open(etcd, prefix(name), { signal: waiting.signal }), tooLate);
+    const wrong = { signal: 'soon' } as never;
+    await assert.rejects(Cache.open(etcd, prefix(name), wrong), InvalidArgumentError);
+  });
+
   test('a closed cache, or one whose client is closed, can not be read', async () => {
     const client = await connect(server.endpoint);
     const cache = await Cache.open(client, prefix(fresh()));

@@ -12,6 +12,7 @@ import {
   Election,
   type EtcdClient,
   InvalidArgumentError,
+  json,
   LeaseLostError,
   type Lock,
   Mutex,
@@ -218,6 +219,26 @@ overEachTransport('mutex', (connect) => {
     assert.equal((await write(now, 'second')).succeeded, true);
     assert.equal((await etcd.get('fenced'))?.text(), 'second');
     await now.unlock();
+  });
+
+  test('guards a transaction of any view', async () => {
+    const space = etcd.namespace('guarded/');
+    await using session = await Session.create(space);
+    const lock = await new Mutex(session, 'guard').lock();
+    const leadership = await new Election(space, 'lead').campaign(session, 'me');
+    const typed = space.withCodec({ value: json<{ done: boolean }>() });
+    const keyed = space.withCodec({ key: json<number>(), value: json<{ done: boolean }>() });
+    for (const held of [lock, leadership]) {
+      const inTyped = { compare: [held.isOwner()], success: [op.put('typed', { done: true })] };
+      assert.ok((await typed.txn(inTyped)).succeeded);
+      const inKeyed = { compare: [held.isOwner()], success: [op.put(1, { done: true })] };
+      assert.ok((await keyed.txn(inKeyed)).succeeded);
+      // Of another namespace it is another key.
+      assert.ok(!(await etcd.txn({ compare: [held.isOwner()] })).succeeded);
+    }
+    await lock.unlock();
+    assert.ok(!(await typed.txn({ compare: [lock.isOwner()] })).succeeded);
+    await leadership.resign();
   });
 
   test('tells its holder when somebody deletes its key, and waiters, too', async () => {

@@ -194,6 +194,7 @@ overEachTransport('waits that nothing came of', (connect) => {
         () => etcd.txn({ success: [op.get('a')] }, short),
         () => etcd.txn({ compare: [compare.exists('a')], failure: [range] }, short),
         () => new OrderedReads(etcd).txn({ success: [op.get('a')] }, short),
+        () => etcd.maintenance.alarmList(short),
         () =>
           etcd.stm(async (stm) => {
             await stm.get('a');

@@ -1,6 +1,6 @@
 import { errorOfCode, StatusCode } from '../errors.js';
 import { answer } from '../json.js';
-import { idempotentCall, nothing, writeCall } from '../rpc/call.js';
+import { idempotentCall, nothing, readCall, writeCall } from '../rpc/call.js';
 import { ClusterService, MaintenanceService } from '../rpc/generated/etcdserverpb/methods.js';
 import {
   type AlarmMember,
@@ -351,7 +351,7 @@ function checkVersion(version: string | undefined): string {
 
 const calls = {
   status: idempotentCall(MaintenanceService.status, memberStatus),
-  alarmList: idempotentCall(MaintenanceService.alarm, ({ alarms }) => alarms.map(toAlarm)),
+  alarmList: readCall(MaintenanceService.alarm, ({ alarms }) => alarms.map(toAlarm)),
   alarmChange: writeCall(MaintenanceService.alarm, ({ alarms }) => alarms.map(toAlarm)),
   defragment: writeCall(MaintenanceService.defragment, nothing),
   hash: idempotentCall(MaintenanceService.hash, ({ hash }) => hash),

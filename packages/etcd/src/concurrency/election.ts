@@ -1,5 +1,5 @@
 import { ClosedError, invalidArgument, isHistoryLost, StoreReplacedError } from '../errors.js';
-import { type Bytes, type KeyRange, ownBytes, prefix, toKey } from '../kv/key-range.js';
+import { asRange, type Bytes, type KeyRange, ownBytes, prefix, toKey } from '../kv/key-range.js';
 import { type ReadOptions, readKinds } from '../kv/kv.js';
 import { compare, type NumberCompare, op } from '../kv/txn.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
@@ -51,8 +51,8 @@ export class Leadership extends OwnedKey {
    * resumed the leadership. If that can happen, compare the key's lease as well: `compare.lease(leadership.key, '=',
    * leadership.session.leaseId)`.
    */
-  override isOwner(): NumberCompare<Bytes> {
-    return compare.createRevision<Bytes>(this.key, '=', this.revision);
+  override isOwner(): NumberCompare<never> {
+    return compare.createRevision<never>(asRange(this.key), '=', this.revision);
   }
 
   /** Proclamations change the key. Only resuming it changes its lease. @internal */
@@ -177,8 +177,9 @@ export class Election {
         blockers: this.#candidates,
         own: (ownership) => new Leadership(ownership),
         found: async (candidacy, before, signal) => {
-          if (Buffer.compare(before, announced) === 0) return;
+          if (Buffer.compare(before, announced) === 0) return false;
           await candidacy.proclaim(announced, { signal, timeoutMs: Number.POSITIVE_INFINITY });
+          return true;
         },
       },
       options,

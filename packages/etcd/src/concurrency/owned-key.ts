@@ -2,7 +2,7 @@ import type { InspectOptionsStylized } from 'node:util';
 import { inspect } from '../built-in.js';
 import { DeadlineExceededError, EtcdError, StatusCode } from '../errors.js';
 import { jsonOf } from '../json.js';
-import type { Bytes, KeyRange } from '../kv/key-range.js';
+import { asRange, type Bytes, type KeyRange } from '../kv/key-range.js';
 import { compare, type DeleteOp, type NumberCompare, op } from '../kv/txn.js';
 import type { LeaseKeepAlive } from '../lease/keep-alive.js';
 import { LeaseLostError, type LostMore } from '../lease/lease-lost.js';
@@ -211,10 +211,10 @@ export class OwnedKey implements AsyncDisposable {
 
   /**
    * A condition for a transaction: this is still owned. The key exists, and nobody has written it since. Resuming it is
-   * such a write.
+   * such a write. It fits each view of the session's client or namespace, whatever codec the view has.
    */
-  isOwner(): NumberCompare<Bytes> {
-    return compare.modRevision<Bytes>(this.key, '=', this.#modRevision);
+  isOwner(): NumberCompare<never> {
+    return compare.modRevision<never>(asRange(this.key), '=', this.#modRevision);
   }
 
   /**
@@ -433,11 +433,25 @@ export async function soon(removal: Promise<unknown>): Promise<boolean> {
 
 /** The failure of a call that gave up, while its key may still exist. */
 function keyLeft(error: unknown): unknown {
+  return mayBeApplied(error, 'its key may be there until etcd answers or the lease ends');
+}
+
+/**
+ * The failure of a call that gave up, while something of it may stay.
+ *
+ * @param left what may stay, for the message.
+ */
+function mayBeApplied(error: unknown, left: string): unknown {
   if (isLoss(error)) return error.mayBeApplied ? error : atCaller(error.forCaller(true));
   if (!(error instanceof DeadlineExceededError) || !error.sent || error.mayBeApplied) return error;
   const { message, code, method, cause } = error;
-  const left = `${message}; its key may be there until etcd answers or the lease ends`;
-  return new DeadlineExceededError(left, { code, method, sent: true, mayBeApplied: true, cause });
+  return new DeadlineExceededError(`${message}; ${left}`, {
+    code,
+    method,
+    sent: true,
+    mayBeApplied: true,
+    cause,
+  });
 }
 
 /** What to claim, and how. */
@@ -454,8 +468,8 @@ export interface Claim<Owned extends OwnedKey> {
   /** Other claims of the session may have the same key. Default false. */
   readonly shared?: boolean;
   readonly own: (ownership: Ownership) => Owned;
-  /** Called where the session already had the key, with this value. */
-  readonly found?: (owned: Owned, value: Uint8Array, signal: AbortSignal) => Promise<void>;
+  /** Called where the session already had the key, with this value. Resolves with whether it has changed the value. */
+  readonly found?: (owned: Owned, value: Uint8Array, signal: AbortSignal) => Promise<boolean>;
 }
 
 /**
@@ -467,8 +481,8 @@ export async function claim<Owned extends OwnedKey>(
 ): Promise<Owned> {
   acquireOptions.check(options);
   const { signal, timeoutMs } = options;
-  // A failed claim takes its key back, except for a new value of a key that other calls of the session have.
-  const bound = { timeoutMs, mayBeApplied: init.found !== undefined };
+  // A failed claim takes its key back.
+  const bound = { timeoutMs, mayBeApplied: false };
   using linked = boundedIn(init.session, signal, bound);
   const waiting = linked ?? init.session.over;
   const condition = compare.missing<Bytes>(init.key);
@@ -481,9 +495,17 @@ export async function claim<Owned extends OwnedKey>(
     }
     const { owned, before, blocker } = placed;
     return await handOver(owned, async () => {
-      if (before !== undefined) await init.found?.(owned, before, waiting.signal);
-      if (blocker === 'none') return;
-      await owned.untilFirst(init.blockers, waiting, blocker === 'unknown' ? undefined : blocker);
+      let changed = false;
+      try {
+        if (before !== undefined && init.found !== undefined) {
+          changed = true;
+          changed = await init.found(owned, before, waiting.signal);
+        }
+        if (blocker === 'none') return;
+        await owned.untilFirst(init.blockers, waiting, blocker === 'unknown' ? undefined : blocker);
+      } catch (error) {
+        throw changed ? mayBeApplied(error, 'its new value may be there') : error;
+      }
     });
   }
 }

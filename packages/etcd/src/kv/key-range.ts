@@ -21,7 +21,7 @@ const zero = Uint8Array.of(0);
 export class KeyRange {
   /** First key of the range. */
   readonly key: Uint8Array;
-  /** First key after the range; a single zero byte stands for no end. */
+  /** First key after the range; a single zero byte stands for no end. Empty for a single key. */
   readonly rangeEnd: Uint8Array;
 
   static {
@@ -83,6 +83,14 @@ export function allKeys(...more: readonly unknown[]): KeyRange {
 }
 
 const noEnd = new Uint8Array(0);
+
+/**
+ * One key as bytes, for calls of any view: a codec for keys doesn't apply to ranges.
+ * @internal
+ */
+export function asRange(key: Uint8Array): KeyRange {
+  return new KeyRange(key, noEnd);
+}
 
 /**
  * `key` and `range_end` in etcd's form.

@@ -8,13 +8,14 @@ import { ClosedError, type CompactedError, invalidArgument, StoreReplacedError }
 import { jsonOf } from '../json.js';
 import { allKeys, type Bytes, type Keys, toKey } from '../kv/key-range.js';
 import { KeyValue } from '../rpc/messages/key-value.js';
+import { LinkedSignal } from '../util/abort/linked-signal.js';
 import { toInt64 } from '../util/int64.js';
 import { checkArgument } from '../util/kinds.js';
 import { guardFunctions, guardListeners, guardMethods } from '../util/methods.js';
 import { monotonicMs, nextTick, runApart } from '../util/timers.js';
 import { type Namespace, namespaceKind } from '../views/namespace.js';
 import type { WatchEvent } from '../watch/event.js';
-import { Mirror, type MirrorChange, type MirrorOptions } from './mirror.js';
+import { Mirror, type MirrorChange, type MirrorOptions, mirrorOptions } from './mirror.js';
 import { RevisionWaiters, type WaitOptions, waitOptions } from './revision-waiters.js';
 import { type Bounds, boundsOf, covers, SortedEntries, sortable } from './sorted-entries.js';
 
@@ -118,11 +119,14 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   /**
    * Reads the keys, and resolves when the cache has all of them.
    *
+   * @param options `signal` is for this call: once the cache is open, it has no effect.
    * @throws what {@link Mirror} throws.
    */
   static async open(store: Namespace, keys: Keys, options: MirrorOptions = {}): Promise<Cache> {
     checkArgument('store', namespaceKind, store);
-    const cache = new Cache(store, keys, options, opening);
+    mirrorOptions.check(options);
+    using until = new LinkedSignal([options.signal]);
+    const cache = new Cache(store, keys, { ...options, signal: until.signal }, opening);
     for (;;) {
       const { done, value } = await cache.#mirror[Symbol.asyncIterator]().next();
       if (done) throw new ClosedError('the cache was closed');

@@ -54,7 +54,8 @@ export const mirrorKinds: Kinds<MirrorOptions> = {
   pageSize: positiveInteger,
 };
 
-const mirrorOptions = new Description<MirrorOptions>('a mirror or cache', mirrorKinds, {
+/** @internal */
+export const mirrorOptions = new Description<MirrorOptions>('a mirror or cache', mirrorKinds, {
   hints: {
     startRevision: 'it starts with all keys as they are now',
     prefix: 'the keys are the argument before',
