@@ -38,7 +38,7 @@ for (const { host, command, addon, kinds } of hosts) {
     : `${addon} was not built (npm test)`;
 
   const runMode = (mode: string, perturb: string): Promise<ScenarioResult> =>
-    run({ command: [...command, mode], runs: 8, jobs: 2, seed: 1, perturb, timeout: '3s', expect: 'any' });
+    run({ command: [...command, mode], runs: 8, jobs: 2, seed: 1, perturb, timeout: '60s', expect: 'any' });
 
   describe(`a bad addon in ${host}`, () => {
     for (const mode of ['static-runtime', 'late-callback'] as const) {

@@ -143,14 +143,17 @@ describe('a crash', () => {
     skip: pythonless,
   }, async () => {
     // gdb needs longer than that, so the main thread would end the process with code 0 if the crash didn't stop all of
-    // it.
+    // it. In a signal's handler the signal is blocked: so the main thread knows that the other one dies.
     const program = [
-      'import ctypes, os, threading, time',
+      'import ctypes, os, re, threading, time',
       'libc = ctypes.CDLL(None)',
       'def die():',
       '    libc.prctl(15, b"dying", 0, 0, 0)',
       '    libc.abort()',
-      'threading.Thread(target=die, daemon=True).start()',
+      'thread = threading.Thread(target=die, daemon=True)',
+      'thread.start()',
+      'blocked = lambda: int(re.search(r"SigBlk:\\s*(\\w+)", open(f"/proc/self/task/{thread.native_id}/status").read())[1], 16)',
+      'while not blocked() & 1 << 5: time.sleep(0.001)',
       'time.sleep(0.3)',
       'os._exit(0)',
     ].join('\n');
@@ -466,9 +469,12 @@ describe('what a program did', () => {
       extern "C" void* PyEval_SaveThread(); extern "C" void PyEval_RestoreThread(void*);
       struct Cleanup { bool armed = false; ~Cleanup() { if (armed) *(volatile int*)0 = 1; } };
       static struct Linger { ~Linger() { sleep(3); } } linger;
+      static volatile bool working = false;
+      extern "C" int is_working() { return working; }
       extern "C" void work() {
         Cleanup cleanup;
         void* state = PyEval_SaveThread();
+        working = true;
         usleep(500000);
         cleanup.armed = true;
         PyEval_RestoreThread(state);
@@ -477,9 +483,11 @@ describe('what a program did', () => {
       ...['g++', '-shared', '-fPIC'],
     );
     const program = [
-      'import ctypes, sys, threading',
+      'import ctypes, sys, threading, time',
       'if sys.version_info >= (3, 14): sys.exit(9) # it lets such threads hang',
-      `threading.Thread(target=ctypes.PyDLL(${JSON.stringify(library)}).work, daemon=True).start()`,
+      `library = ctypes.PyDLL(${JSON.stringify(library)})`,
+      'threading.Thread(target=library.work, daemon=True).start()',
+      'while not library.is_working(): time.sleep(0.001)',
     ].join('\n');
     const { failures } = await run({ command: ['python3', '-c', program], runs: 1 });
     if (failures[0]?.outcome.kind === 'exit-code') return;
