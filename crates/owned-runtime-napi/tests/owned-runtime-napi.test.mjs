@@ -26,8 +26,16 @@ const PRELUDE = `const addon = require(${JSON.stringify(ADDON)});
   const { Worker, parentPort } = require('node:worker_threads');
   const { readdirSync, readFileSync } = require('node:fs');
   const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-  // Linux lists a thread for a moment after it was joined. It has PF_EXITING (4) among its flags then.
-  const threads = () => readdirSync('/proc/self/task').filter((task) => {
+  // Linux' list may lack a thread while others end.
+  const tasks = () => {
+    for (let before = ''; ; ) {
+      const now = readdirSync('/proc/self/task');
+      if (now.join() === before) return now;
+      before = now.join();
+    }
+  };
+  // It has a thread for a moment after that was joined. PF_EXITING (4) is among its flags then.
+  const threads = () => tasks().filter((task) => {
     let stat;
     try { stat = readFileSync('/proc/self/task/' + task + '/stat', 'utf8'); } catch { return false; }
     const [name, fields] = [stat.slice(stat.indexOf('(') + 1), stat.slice(stat.lastIndexOf(')') + 2).split(' ')];

@@ -7,23 +7,30 @@ from bridge import TestCase, addon, at_rest, eventually
 
 class Blocking(TestCase):
     def test_it_waits_without_the_gil(self):
-        count, done = 0, threading.Event()
+        # On a busy machine this thread may have no CPU for a while.
+        for seconds in (0.3, 1, 5):
+            count, done = 0, threading.Event()
 
-        def wait():
-            addon.blocking_sleep(0.3)
-            done.set()
+            def wait():
+                addon.blocking_sleep(seconds)
+                done.set()
 
-        threading.Thread(target=wait).start()
-        while not done.is_set():
-            count += 1
-            time.sleep(0.001)
+            threading.Thread(target=wait).start()
+            while not done.is_set():
+                count += 1
+                time.sleep(0.001)
+            if count > 20:
+                break
         self.assertGreater(count, 20)
 
     def test_a_value_wakes_it_at_once(self):
-        begin = time.monotonic()
+        times = []
         for _ in range(100):
+            begin = time.monotonic()
             self.assertEqual(addon.blocking_sleep(0), 0)
-        self.assertLess(time.monotonic() - begin, 4, "each takes a timer's tick, not a poll's")
+            times.append(time.monotonic() - begin)
+        # A quarter of them: on a busy machine the others may wait for a CPU.
+        self.assertLess(sorted(times)[25], 0.04, "it takes a timer's tick, not a poll's 50 ms")
 
     def test_a_signal_interrupts_it_and_drops_its_future(self):
         def interrupt(*_):
