@@ -4,9 +4,10 @@ import { join } from 'node:path';
 import { hasCargo } from '../build/cargo.mjs';
 import { etcdPythonCargo, provideProtoc } from '../build/etcd-python.mjs';
 import { run } from '../lib/command.mjs';
+import { fetching } from '../lib/fetch.mjs';
 import { inRoot } from '../lib/paths.mjs';
 import { testerExamples } from '../pack/published.mjs';
-import { hasGo } from '../provide/go.mjs';
+import { FETCH_MODULES, hasGo } from '../provide/go.mjs';
 import { createLinterEnvironment } from '../provide/python.mjs';
 import { hasValgrind } from '../sanitizers/memcheck.mjs';
 import { countCargoTests } from './count-cargo-tests.mjs';
@@ -24,6 +25,7 @@ import { circlesOfCrates } from './rust-modules.mjs';
  */
 
 const workflows = inRoot('.github', 'workflows');
+const actionlint = ['go', 'run', 'github.com/rhysd/actionlint/cmd/actionlint@v1.7.12'];
 
 /**
  * All checks of the repository: quick ones first, and last those that the patient checks make quick. (`tsc` ran in
@@ -104,18 +106,20 @@ export function checks(files) {
       command('go', ['go', 'vet', './...'], {
         title: `go vet ${dir}`,
         cwd: inRoot(dir),
+        fetch: FETCH_MODULES,
         skipReason: () => (hasGo() ? undefined : 'skipped, Go is missing'),
       }),
     ),
     command(
       'go',
       [
-        ...['go', 'run', 'github.com/rhysd/actionlint/cmd/actionlint@v1.7.12'],
+        ...actionlint,
         ...readdirSync(workflows).map((name) => join(workflows, name)),
         ...testerExamples().map((name) => inRoot('examples', 'tester', name, 'workflow.yml')),
       ],
       {
         title: 'actionlint of the workflows',
+        fetch: [...actionlint, '-version'],
         skipReason: () => (hasGo() ? undefined : 'skipped, Go is missing'),
       },
     ),
@@ -246,6 +250,7 @@ function withoutCargo() {
  * @typedef {object} CommandOptions
  * @property {string} title
  * @property {() => string | undefined} [skipReason] why it can't be run here, if so
+ * @property {string[]} [fetch] a command that downloads what this one needs
  * @property {string} [cwd]
  * @property {Record<string, string>} [env]
  */
@@ -256,14 +261,16 @@ function withoutCargo() {
  * @param {CommandOptions} options
  * @returns {Check}
  */
-function command(group, words, { title, skipReason, ...options }) {
+function command(group, words, { title, skipReason, fetch, ...options }) {
   return {
     group,
     title,
     async run() {
       const reason = skipReason?.();
       if (reason !== undefined) return { skipped: 1, skipReason: reason };
-      const { code, output } = await run(words, options);
+      const fetched = fetch && (await fetching(fetch, options));
+      const { code, output } =
+        fetched !== undefined && fetched.code !== 0 ? fetched : await run(words, options);
       return { ...countCargoTests(output, code), output };
     },
   };

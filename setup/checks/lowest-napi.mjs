@@ -5,8 +5,8 @@ import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:f
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { run } from '../lib/command.mjs';
+import { mustFetch } from '../lib/fetch.mjs';
 import { inRoot } from '../lib/paths.mjs';
-import { mustRun } from '../lib/step.mjs';
 import { countCargoTests } from './count-cargo-tests.mjs';
 
 const CRATES = ['owned-runtime', 'owned-runtime-napi'];
@@ -28,7 +28,7 @@ export async function testLowestNapi() {
     const stated = readFileSync(inRoot('crates', 'owned-runtime-napi', 'Cargo.toml'), 'utf8');
     for (const dependency of ['napi', 'napi-derive']) {
       const lowest = new RegExp(`^${dependency} = .*?"(\\d+\\.\\d+)"`, 'm').exec(stated)?.[1];
-      await mustRun(['cargo', 'update', dependency, '--precise', `${lowest}.0`], { cwd: dir });
+      await mustFetch(['cargo', 'update', dependency, '--precise', `${lowest}.0`], { cwd: dir });
     }
     const test = ['test', '--package', 'owned-runtime-napi', '--all-features', '--doc'];
     const { code, output } = await run(['cargo', ...test], {

@@ -4,6 +4,7 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { run } from '../lib/command.mjs';
+import { mustFetch } from '../lib/fetch.mjs';
 import { inRoot } from '../lib/paths.mjs';
 import { mustRun } from '../lib/step.mjs';
 import { OLDEST_RUST, provideOldestRust } from '../provide/oldest-rust.mjs';
@@ -21,8 +22,8 @@ export async function testOldestRust() {
   const crate = await unpackCrate(dir);
   // Today's cargo finds the versions and fetches them: the old one can read neither the registry nor newer manifests.
   const nightly = { cwd: crate, env: { RUSTC_BOOTSTRAP: '1' } };
-  await mustRun(['cargo', 'update', '-Z', 'minimal-versions'], nightly);
-  await mustRun(['cargo', 'vendor', '--versioned-dirs', 'vendor'], { cwd: crate });
+  await mustFetch(['cargo', 'update', '-Z', 'minimal-versions'], nightly);
+  await mustFetch(['cargo', 'vendor', '--versioned-dirs', 'vendor'], { cwd: crate });
   const config = '[source.crates-io]\nreplace-with = "vendored"\n\n[source.vendored]\ndirectory = "vendor"\n';
   mkdirSync(join(crate, '.cargo'));
   writeFileSync(join(crate, '.cargo', 'config.toml'), config);

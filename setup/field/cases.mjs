@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { SetupError } from '../lib/errors.mjs';
+import { mustFetch } from '../lib/fetch.mjs';
 import { inCache, inRoot } from '../lib/paths.mjs';
-import { mustRun } from '../lib/step.mjs';
 import { makeEnvironment } from '../provide/python.mjs';
 import { findPythons } from '../provide/pythons.mjs';
 import { provideRuntimes } from '../provide/runtimes.mjs';
@@ -106,7 +106,7 @@ export async function install(subject, version) {
     // The packages contain binaries; scripts would build or download others.
     writeFileSync(join(folder, 'package.json'), '{"private":true}');
     if (first !== undefined)
-      await mustRun(['npm', 'install', '--ignore-scripts', '--no-audit', '--no-fund', ...wanted('@')], {
+      await mustFetch(['npm', 'install', '--ignore-scripts', '--no-audit', '--no-fund', ...wanted('@')], {
         cwd: folder,
       });
   } else {

@@ -53,7 +53,16 @@ export const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
  * @returns {Promise<string>} its stdout
  */
 export async function mustRun(command, { hint, ...options } = {}) {
-  const { code, stdout, output } = await run(command, options);
+  return stdoutOf(command, await run(command, options), hint);
+}
+
+/**
+ * What a program printed, if it succeeded.
+ * @param {readonly string[]} command
+ * @param {import('./command.mjs').Ended} ended
+ * @param {string} [hint]
+ */
+export function stdoutOf(command, { code, stdout, output }, hint) {
   if (code === 0) return stdout;
   throw new SetupError(`${command.join(' ')} failed with exit code ${code}`, { hint, output: tail(output) });
 }

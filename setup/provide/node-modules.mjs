@@ -1,8 +1,9 @@
 // @ts-check
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { mustFetch } from '../lib/fetch.mjs';
 import { inRoot } from '../lib/paths.mjs';
-import { mustRun, step } from '../lib/step.mjs';
+import { step } from '../lib/step.mjs';
 
 /**
  * Installs npm dependencies if node_modules differs from package-lock.json.
@@ -15,7 +16,7 @@ export async function installNodeModules(folder = '.', title = 'install npm depe
   const installed = readPackages(inRoot(folder, 'node_modules', '.package-lock.json'));
   if (isInstalled(wanted, installed)) return;
   await step(title, () =>
-    mustRun(['npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts'], {
+    mustFetch(['npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts'], {
       cwd: inRoot(folder),
       hint: `check that the npm registry can be reached, and ${join(folder, 'package-lock.json')}`,
     }),

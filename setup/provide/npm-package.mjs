@@ -1,7 +1,7 @@
 // @ts-check
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { run } from '../lib/command.mjs';
+import { fetching } from '../lib/fetch.mjs';
 import { inCache } from '../lib/paths.mjs';
 import { notice, step } from '../lib/step.mjs';
 
@@ -22,7 +22,7 @@ export async function installFromNpm(folder, spec, otherwise) {
     mkdirSync(dir, { recursive: true });
     writeFileSync(join(dir, 'package.json'), '{ "private": true }');
     const flags = ['--no-audit', '--no-fund', '--ignore-scripts'];
-    const { code, output } = await run(['npm', 'install', ...flags, spec], { cwd: dir });
+    const { code, output } = await fetching(['npm', 'install', ...flags, spec], { cwd: dir });
     if (code !== 0) {
       notice(`${spec} can't be installed, ${otherwise}: ${output.trim().split('\n').at(-1)}`);
       return undefined;

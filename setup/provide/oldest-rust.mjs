@@ -3,6 +3,7 @@
 // into .cache without root.
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { outputOf } from '../lib/command.mjs';
+import { mustFetch } from '../lib/fetch.mjs';
 import { inCache } from '../lib/paths.mjs';
 import { mustRun, step } from '../lib/step.mjs';
 
@@ -37,7 +38,10 @@ export async function provideOldestRust() {
     await step(`unpack Rust ${OLDEST_RUST}`, async () => {
       rmSync(dir, { recursive: true, force: true });
       mkdirSync(dir, { recursive: true });
-      await mustRun(['apt-get', 'download', ...PACKAGES], { cwd: dir, hint: 'does `apt-get update` help?' });
+      await mustFetch(['apt-get', 'download', ...PACKAGES], {
+        cwd: dir,
+        hint: 'does `apt-get update` help?',
+      });
       const unpacked = `${dir}/unpacked`;
       for (const file of readdirSync(dir).filter((name) => name.endsWith('.deb'))) {
         await mustRun(['dpkg', '-x', `${dir}/${file}`, unpacked]);

@@ -1,6 +1,7 @@
 // @ts-check
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { outputOf, run } from '../lib/command.mjs';
+import { fetching } from '../lib/fetch.mjs';
 import { inCache } from '../lib/paths.mjs';
 import { recordProvided } from '../lib/provided.mjs';
 import { notice, step } from '../lib/step.mjs';
@@ -151,26 +152,25 @@ async function create(environment, python = 'python3') {
 export async function makeEnvironment(dir, python, packages, flags = []) {
   const own = `${dir}/bin/python`;
   const bare = [python, '-m', 'venv', '--clear', '--without-pip', dir];
-  if (packages.length === 0) return await inOrder([bare]);
+  if (packages.length === 0) return await problemOf(run(bare));
   const install = ['install', '--quiet', '--only-binary', ':all:', ...flags, ...packages];
-  const shared = await inOrder([bare, ['python3', '-m', 'pip', '--python', own, ...install]]);
+  const shared =
+    (await problemOf(run(bare))) ??
+    (await problemOf(run(['python3', '-m', 'pip', '--python', own, ...install])));
   if (shared === undefined) return undefined;
-  return await inOrder([
-    [python, '-m', 'venv', '--clear', dir],
-    [own, '-m', 'pip', ...install],
-  ]);
+  return (
+    (await problemOf(run([python, '-m', 'venv', '--clear', dir]))) ??
+    (await problemOf(fetching([own, '-m', 'pip', ...install])))
+  );
 }
 
 /**
- * @param {string[][]} commands
- * @returns {Promise<string | undefined>} the last line of the first command that fails
+ * @param {Promise<import('../lib/command.mjs').Ended>} running
+ * @returns {Promise<string | undefined>} the last line, if it fails
  */
-async function inOrder(commands) {
-  for (const command of commands) {
-    const { code, output } = await run(command);
-    if (code !== 0) return output.trim().split('\n').at(-1);
-  }
-  return undefined;
+async function problemOf(running) {
+  const { code, output } = await running;
+  return code === 0 ? undefined : output.trim().split('\n').at(-1);
 }
 
 /**

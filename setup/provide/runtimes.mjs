@@ -3,10 +3,11 @@ import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { outputOf } from '../lib/command.mjs';
 import { SetupError } from '../lib/errors.mjs';
+import { mustFetch } from '../lib/fetch.mjs';
 import { inCache, inRoot } from '../lib/paths.mjs';
 import { recordProvided } from '../lib/provided.mjs';
 import { unlessUpToDate } from '../lib/stamp.mjs';
-import { mustRun, step } from '../lib/step.mjs';
+import { step } from '../lib/step.mjs';
 
 /** @typedef {import('@quiesce/test-services').RuntimeName} RuntimeName */
 
@@ -58,7 +59,7 @@ async function install(/** @type {string} */ dir) {
   }
   mkdirSync(dir, { recursive: true });
   for (const file of FILES) copyFileSync(file, join(dir, basename(file)));
-  await mustRun(['npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts'], {
+  await mustFetch(['npm', 'ci', '--no-audit', '--no-fund', '--ignore-scripts'], {
     cwd: dir,
     hint: 'is the npm registry in order?',
   });

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, wr
 import { join } from 'node:path';
 import { outputOf, run } from '../lib/command.mjs';
 import { SetupError } from '../lib/errors.mjs';
+import { mustFetch } from '../lib/fetch.mjs';
 import { inCache, inRoot } from '../lib/paths.mjs';
 import { mustRun } from '../lib/step.mjs';
 
@@ -55,7 +56,7 @@ async function fetchSource(version, to) {
       const package_ = await findPackage(work, mirror, suite, version);
       if (package_ === undefined) continue;
       const { apt, name } = package_;
-      await mustRun(['apt-get', ...apt, 'download', name], { cwd: work, hint });
+      await mustFetch(['apt-get', ...apt, 'download', name], { cwd: work, hint });
       const [deb = ''] = readdirSync(work).filter((file) => file.endsWith('.deb'));
       const unpacked = join(work, 'unpacked');
       await mustRun(['dpkg-deb', '-x', join(work, deb), unpacked]);

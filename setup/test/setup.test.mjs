@@ -22,6 +22,7 @@ import { circlesAmong } from '../checks/rust-modules.mjs';
 import { judge } from '../hosts/check.mjs';
 import { exceptions } from '../hosts/exceptions.mjs';
 import { readReport } from '../hosts/run-file.mjs';
+import { fetching } from '../lib/fetch.mjs';
 import { inRoot } from '../lib/paths.mjs';
 import { unlessUpToDate } from '../lib/stamp.mjs';
 import { isNewEnough, parseVersion } from '../provide/etcd.mjs';
@@ -185,6 +186,27 @@ describe('main', () => {
     const [status] = await once(child, 'close');
     assert.equal(output, 'ready\ncleaned\n');
     assert.equal(status, 130);
+  });
+});
+
+describe('what asks a registry', () => {
+  const attempt = (/** @type {number} */ good) => {
+    const file = join(dir, `attempts-${good}`);
+    const program = `echo >> '${file}'; echo said; [ $(wc -l < '${file}') -ge ${good} ]`;
+    return { file, command: ['sh', '-c', program] };
+  };
+
+  it('is run again until it succeeds', async () => {
+    const { command } = attempt(3);
+    const { code, stdout } = await fetching(command, {}, [1, 1]);
+    assert.deepEqual([code, stdout], [0, 'said\n']);
+  });
+
+  it('fails where it always does, and where it succeeds is run once', async () => {
+    assert.equal((await fetching(attempt(4).command, {}, [1, 1])).code, 1);
+    const { file, command } = attempt(1);
+    assert.equal((await fetching(command, {}, [1, 1])).code, 0);
+    assert.equal(readFileSync(file, 'utf8'), '\n');
   });
 });
 
