@@ -102,6 +102,23 @@ describe('a long answer', () => {
     assert.deepEqual(second, expected[1]);
   });
 
+  it('gives each loop its own bytes, also of a value that makes up most of the answer', () => {
+    const first = { key: Buffer.from('k'), value: new Uint8Array(40_000).fill(7) };
+    const message = RangeResponse.fromPartial({
+      header: { revision: 1n },
+      kvs: [first, { key: Buffer.from('l') }],
+    });
+    const answer = answerOf(new Uint8Array(RangeResponse.encode(message).finish()));
+    const loop = answer[Symbol.iterator]();
+    const untouched = structuredClone([...answer]);
+    for (const { value } of answer) value.fill(0);
+    assert.deepEqual(structuredClone([...answer]), untouched);
+    const { kvs } = answer;
+    assert.deepEqual(structuredClone(kvs), untouched);
+    for (const { value } of kvs) value.fill(0);
+    assert.deepEqual(structuredClone([...loop]), untouched);
+  });
+
   it('is decoded when its keys are read, and holds nothing of the message from then on', () => {
     const message = encoded();
     const read = answerOf(message);

@@ -328,6 +328,8 @@ class RangeAnswer<Entry> extends Answer implements RangeResult<Entry> {
   declare readonly revision: bigint;
   #kvs: Entry[] | undefined;
   #encoded: EncodedKeyValues | undefined;
+  /** Whether a loop has begun, which may still be reading. */
+  #isLooped = false;
   readonly #maker: EntryMaker<Entry>;
 
   constructor({ header, kvs, more, count }: RangeMessage, maker: EntryMaker<Entry>) {
@@ -354,7 +356,7 @@ class RangeAnswer<Entry> extends Answer implements RangeResult<Entry> {
     enumerable: true,
     get(this: RangeAnswer<unknown>): unknown[] {
       if (this.#encoded !== undefined) {
-        this.#kvs = this.#encoded.fromStart().take(Number.POSITIVE_INFINITY, this.#maker);
+        this.#kvs = this.#encoded.fromStart(this.#isLooped).take(Number.POSITIVE_INFINITY, this.#maker);
         this.#encoded = undefined;
       }
       return this.#kvs ?? [];
@@ -366,7 +368,8 @@ class RangeAnswer<Entry> extends Answer implements RangeResult<Entry> {
   };
 
   [Symbol.iterator](): IterableIterator<Entry> {
-    const left = this.#encoded?.fromStart();
+    this.#isLooped = true;
+    const left = this.#encoded?.fromStart(true);
     return left === undefined ? this.kvs.values() : new Entries(left, this.#maker);
   }
 

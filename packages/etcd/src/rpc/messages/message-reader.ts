@@ -85,6 +85,8 @@ export class MessageReader extends BinaryReader {
   readonly message: Uint8Array;
   /** That of the key which {@link keyValue} has read last. */
   modRevision = 0n;
+  /** Whether no byte string is a view of the message, however long: the message is read again. */
+  copiesAll = false;
   readonly #uint32: () => number;
   /** The part of the message that was copied last, and where it ends in the message. Short strings are views of it. */
   #copy: ArrayBufferLike = noBytes.buffer;
@@ -317,7 +319,8 @@ export class MessageReader extends BinaryReader {
 
   #long(start: number, end: number): Uint8Array {
     const { buffer, byteOffset } = this.message;
-    if (2 * (end - start) <= buffer.byteLength) return new Uint8Array(this.message.subarray(start, end));
+    if (this.copiesAll || 2 * (end - start) <= buffer.byteLength)
+      return new Uint8Array(this.message.subarray(start, end));
     // The rest of the buffer may not have been read yet.
     markAsUntransferable(buffer);
     return new Uint8Array(buffer, byteOffset + start, end - start);

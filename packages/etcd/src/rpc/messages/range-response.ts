@@ -75,9 +75,15 @@ export class EncodedKeyValues {
     return sampled.filter((_, i) => i % every === 0).map((position) => this.#at(position));
   }
 
-  /** The same keys, from the first one on. */
-  fromStart(): EncodedKeyValues {
-    return new EncodedKeyValues(this.#reader.message, this.#place, this.#method);
+  /**
+   * The same keys, from the first one on.
+   *
+   * @param isReadAgain whether others read them, too, who must not see what is written into these.
+   */
+  fromStart(isReadAgain: boolean): EncodedKeyValues {
+    const again = new EncodedKeyValues(this.#reader.message, this.#place, this.#method);
+    again.#reader.copiesAll = isReadAgain;
+    return again;
   }
 
   /** Whether each key was taken. */
