@@ -19,6 +19,7 @@ use pyo3::types::{PyDict, PyWeakrefReference};
 use tokio::runtime::Handle;
 
 use crate::exceptions::{closed, not_installed, of_start, of_stop, StopOverdue};
+use crate::forks::Forks;
 use crate::gate::{Gate, Inside};
 use crate::Settings;
 
@@ -43,6 +44,7 @@ pub(crate) struct Interpreter {
     /// back, so that no other `sys` gets its address.
     sys: usize,
     runtime: OwnedRuntime,
+    forks: Forks,
     pub(crate) gate: Gate,
     /// The sides of the event loops, by the loop's address. A live weak reference keeps its loop alive.
     pub(crate) sides: Mutex<HashMap<usize, Py<PyWeakrefReference>>>,
@@ -62,6 +64,7 @@ impl Interpreter {
             settings,
             sys,
             runtime,
+            forks: Forks::default(),
             gate: Gate::new(is_closed),
             sides: Mutex::default(),
             at_end: Mutex::default(),
@@ -125,7 +128,23 @@ impl Interpreter {
     }
 
     pub(crate) fn stop(&self) -> Result<(), StopError> {
-        self.runtime.stop()
+        self.forks.stopping(|| self.runtime.stop())
+    }
+
+    fn close(&self) -> Result<(), StopError> {
+        self.forks.stopping(|| self.runtime.close())
+    }
+
+    /// Until the fork is over, no task is polled or dropped on the runtime's threads.
+    fn pause(&self, py: Python<'_>) {
+        // A task that forks, against the rules, can't wait for itself.
+        if self.is_own_thread() {
+            return;
+        }
+        let runtime = if self.runtime.is_running() { self.runtime.start().ok() } else { None };
+        if runtime.is_some() || self.forks.is_stopping() {
+            py.detach(|| self.forks.pause(runtime, self.settings.threads()));
+        }
     }
 
     pub(crate) fn is_own_thread(&self) -> bool {
@@ -156,9 +175,9 @@ impl Interpreter {
         // A subinterpreter that ends with the process. Once its thread has released the GIL, it never gets it again. Nor does
         // any other thread, so there is none to wait for. The runtime's threads need no GIL.
         if py.import("sys")?.call_method0("is_finalizing")?.is_truthy()? {
-            return self.runtime.close().map_err(of_stop);
+            return self.close().map_err(of_stop);
         }
-        let (closed, all_left) = py.detach(|| (self.runtime.close(), self.gate.wait_for_others(LEAVE_BOUND)));
+        let (closed, all_left) = py.detach(|| (self.close(), self.gate.wait_for_others(LEAVE_BOUND)));
         closed.map_err(of_stop)?;
         if all_left {
             return Ok(());
@@ -223,6 +242,8 @@ fn install(py: Python<'_>, settings: Settings) -> PyResult<()> {
     let os = py.import("os")?;
     if os.hasattr("register_at_fork")? {
         let handlers = PyDict::new(py);
+        handlers.set_item("before", wrap_pyfunction!(before_fork, py)?)?;
+        handlers.set_item("after_in_parent", wrap_pyfunction!(after_fork_in_parent, py)?)?;
         handlers.set_item("after_in_child", wrap_pyfunction!(after_fork_in_child, py)?)?;
         os.call_method("register_at_fork", (), Some(&handlers))?;
     }
@@ -232,6 +253,21 @@ fn install(py: Python<'_>, settings: Settings) -> PyResult<()> {
 #[pyfunction]
 fn at_exit(py: Python<'_>) -> PyResult<()> {
     Interpreter::installed().map_or(Ok(()), |interpreter| interpreter.end(py))
+}
+
+#[pyfunction]
+fn before_fork(py: Python<'_>) {
+    // Otherwise the interpreter is exiting, which may not be waited for.
+    if let Ok(entered) = Interpreter::enter() {
+        entered.pause(py);
+    }
+}
+
+#[pyfunction]
+fn after_fork_in_parent() {
+    if let Some(interpreter) = Interpreter::installed() {
+        interpreter.forks.resume();
+    }
 }
 
 /// The old state is left as it is: its threads don't exist here, and its locks may be held.
@@ -271,5 +307,5 @@ pub fn stop(py: Python<'_>) -> PyResult<()> {
 #[pyfunction]
 pub fn close(py: Python<'_>) -> PyResult<()> {
     let Some(interpreter) = Interpreter::installed() else { return Ok(()) };
-    py.detach(|| interpreter.runtime.close()).map_err(of_stop)
+    py.detach(|| interpreter.close()).map_err(of_stop)
 }

@@ -6,6 +6,7 @@ mod caller;
 mod context;
 mod event_loop;
 mod exceptions;
+mod forks;
 mod future;
 mod gate;
 mod interpreter;

@@ -61,6 +61,15 @@ impl Settings {
         self
     }
 
+    /// How many threads poll the tasks.
+    pub(crate) fn threads(&self) -> usize {
+        #[cfg(feature = "multi-thread")]
+        let threads = self.worker_threads.max(1);
+        #[cfg(not(feature = "multi-thread"))]
+        let threads = 1;
+        threads
+    }
+
     /// Sets this name for the runtime's threads, unless they already have one.
     pub(crate) fn or_named(mut self, name: String) -> Self {
         self.thread_name.get_or_insert(name);

@@ -202,6 +202,69 @@ os.waitpid(pid, 0)
             PYTHONWARNINGS="ignore",
         )
 
+    FORKS = """
+def forked():
+    pid = os.fork()
+    if pid == 0:
+        os._exit(7 if addon.is_locked() else int(addon.blocking_sleep(0)))
+    return os.WEXITSTATUS(os.waitpid(pid, 0)[1])
+
+"""
+
+    def test_no_task_holds_a_lock_at_a_fork_and_tasks_go_on_after_it(self):
+        self.assert_program(
+            self.FORKS
+            + """
+addon.keep_locking()
+print([forked() for _ in range(10)], addon.blocking_sleep(0))
+""",
+            f"{[0] * 10} 0.0\n",
+            PYTHONWARNINGS="ignore",
+        )
+
+    def test_forks_of_several_threads(self):
+        self.assert_program(
+            self.FORKS
+            + """
+addon.keep_locking()
+ended = []
+threads = [threading.Thread(target=lambda: ended.extend(forked() for _ in range(10))) for _ in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(ended, addon.blocking_sleep(0))
+""",
+            f"{[0] * 30} 0.0\n",
+            PYTHONWARNINGS="ignore",
+        )
+
+    def test_a_fork_waits_for_a_stop_that_drops_tasks(self):
+        self.assert_program(
+            self.FORKS
+            + """
+addon.lock_at_drop(0.5)
+addon.blocking_sleep(0)
+stopping = threading.Thread(target=addon.stop)
+stopping.start()
+while not addon.is_locked(): time.sleep(0.001)
+print(forked())
+stopping.join()
+""",
+            "0\n",
+            PYTHONWARNINGS="ignore",
+        )
+
+    def test_a_task_that_blocks_its_thread_delays_a_fork_only_for_a_time(self):
+        self.assert_program(
+            self.FORKS
+            + """
+addon.keep_thread(60)
+print(forked(), flush=True)
+os._exit(0)
+""",
+            "0\n",
+            PYTHONWARNINGS="ignore",
+        )
+
     def test_multiprocessing(self):
         for kind in ("fork", "forkserver", "spawn"):
             with self.subTest(kind=kind):

@@ -2,8 +2,8 @@
 
 use std::error::Error;
 use std::fmt;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, TryLockError};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -175,6 +175,48 @@ fn keep_thread(seconds: f64) -> PyResult<()> {
     spawn(async move { std::thread::sleep(Duration::from_secs_f64(seconds)) }).map(drop)
 }
 
+/// What tasks and their drops lock.
+static LOCK: Mutex<()> = Mutex::new(());
+
+fn hold_lock(time: Duration) {
+    let _held = LOCK.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    std::thread::sleep(time);
+}
+
+/// A task that holds the lock nearly all the time.
+#[pyfunction]
+fn keep_locking() -> PyResult<()> {
+    spawn(async {
+        loop {
+            hold_lock(Duration::from_millis(2));
+            tokio::task::yield_now().await;
+        }
+    })
+    .map(drop)
+}
+
+/// A task that holds the lock for a time as it is dropped.
+#[pyfunction]
+fn lock_at_drop(seconds: f64) -> PyResult<()> {
+    struct AtDrop(Duration);
+    impl Drop for AtDrop {
+        fn drop(&mut self) {
+            hold_lock(self.0);
+        }
+    }
+    let at_drop = AtDrop(Duration::from_secs_f64(seconds));
+    spawn(async move {
+        let _at_drop = at_drop;
+        std::future::pending().await
+    })
+    .map(drop)
+}
+
+#[pyfunction]
+fn is_locked() -> bool {
+    matches!(LOCK.try_lock(), Err(TryLockError::WouldBlock))
+}
+
 /// Calls back with 0, 1, …, as fast as it may.
 #[pyfunction]
 #[pyo3(signature = (callback, count, pause = 0.0))]
@@ -301,6 +343,7 @@ fn bridge_addon(module: &Bound<'_, PyModule>) -> PyResult<()> {
     }
     add!(live sleep hold hold_and_drop fail fail_with_stop_iteration unspeakable panics attaches);
     add!(blocking_sleep blocking_panic block_in_task keep_thread);
+    add!(keep_locking lock_at_drop is_locked);
     add!(call_with_numbers keep_caller drop_caller_on_another_thread try_call);
     add!(made numbers items panicking_stream stop stop_soon);
     Ok(())
