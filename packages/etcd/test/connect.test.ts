@@ -1,6 +1,7 @@
 // Connecting, and what a client does at the edges: bad options, unreachable and dying servers, deadlines, close.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { createServer as createHttp2Server } from 'node:http2';
 import { createServer } from 'node:net';
@@ -37,6 +38,13 @@ function oneLine(error: unknown, pattern: RegExp): true {
   return true;
 }
 
+const encryptedKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({
+  type: 'pkcs8',
+  format: 'pem',
+  cipher: 'aes-256-cbc',
+  passphrase: 'x',
+});
+
 /** A loopback port that nothing listens on. */
 async function unusedPort(): Promise<number> {
   const probe = createServer();
@@ -66,6 +74,11 @@ describe('connect() refuses at once, in one line,', () => {
     ['an unknown transport', { transport: 'carrier-pigeon' }, /'auto', 'native' or 'grpc-js'/],
     ['an unknown TLS option', { tls: { passphrase: 'x' } }, /no option tls\.passphrase/],
     ['a file name for a certificate', { tls: { ca: '/etc/ssl/ca.pem' } }, /tls\.ca is not a PEM certificate/],
+    [
+      'a key with a passphrase',
+      { tls: { key: encryptedKey } },
+      /tls\.key is encrypted; give it without a passphrase/,
+    ],
     ['a certificate without its key', () => ({ tls: { cert: server.log() } }), /tls\.cert/],
   ];
   for (const [title, options, message] of cases) {

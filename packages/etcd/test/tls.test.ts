@@ -43,7 +43,12 @@ function issue(
   name: string,
   key: readonly string[],
   extensions: readonly string[],
-  { by, digest = 'sha256', v1 = false }: { by?: string; digest?: string; v1?: boolean } = {},
+  {
+    by,
+    digest = 'sha256',
+    v1 = false,
+    days = 30,
+  }: { by?: string; digest?: string; v1?: boolean; days?: number } = {},
 ): void {
   openssl('genpkey', '-algorithm', ...key, '-out', `${name}.key`);
   openssl('req', '-new', '-key', `${name}.key`, '-subj', `/CN=${name}`, '-out', `${name}.csr`);
@@ -61,7 +66,7 @@ function issue(
     ...signer,
     ...version,
     '-days',
-    '30',
+    String(days),
     `-${digest}`,
     '-out',
     `${name}.crt`,
@@ -109,6 +114,7 @@ before(() => {
   issue('rsa1024', rsa(1024), server, { by: 'ca' });
   issue('by-rsa1024', p256, server, { by: 'ca1024' });
   issue('by-middle', p256, server, { by: 'middle' });
+  issue('expired', p256, server, { by: 'ca', days: -1 });
   issue('elsewhere', p256, server.toSpliced(1, 1, 'subjectAltName=DNS:elsewhere.example'), { by: 'ca' });
   issue('authority-signed', p256, [...authority, NAMES], { by: 'ca' });
   issue('v1-client', p256, [], { by: 'ca', v1: true });
@@ -163,6 +169,12 @@ overEachTransport('TLS as Go has it:', (connect) => {
         assert.match(refusal.message, reason);
       });
     }
+
+    test('that has expired is refused', async () => {
+      await using secured = await startSecured(...withCertificate('expired'));
+      const options = { endpoints: `https://127.0.0.1:${secured.port}`, tls: { ca: pem('ca.crt') } };
+      await assert.rejects(works(connect, options), /certificate is not valid today \(renew it/);
+    });
 
     test('for another name is refused, also where it is named itself', async () => {
       await using secured = await startSecured(...withCertificate('elsewhere'));

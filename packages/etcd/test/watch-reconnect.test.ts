@@ -16,6 +16,7 @@ import {
 } from '@quiesce/test-services';
 import { startService } from 'quiesce';
 import {
+  Cache,
   CompactedError,
   connect as connectAny,
   type EtcdClient,
@@ -368,6 +369,8 @@ test("works through etcd's grpc-proxy, with many watches at once", async () => {
       'start',
       `--endpoints=${proxied.endpoint}`,
       `--listen-addr=127.0.0.1:\${port:client}`,
+      // Without an address at which it reaches itself it ends after 5 s.
+      `--advertise-client-url=127.0.0.1:\${port:client}`,
     ],
     ports: ['client'],
     ready: { port: 'client' },
@@ -382,6 +385,18 @@ test("works through etcd's grpc-proxy, with many watches at once", async () => {
       seen.map((events) => texts(events)[0]),
       watches.map((_, i) => String(i)),
     );
+    // It reports no progress, so the cache looks for changes itself.
+    await using cache = await Cache.open(etcd, prefix('proxied/1'));
+    await using direct = await connectAny(proxied.endpoint);
+    for (const key of ['elsewhere', 'proxied/1', 'elsewhere']) {
+      const { revision } = await direct.put(key, key);
+      await cache.waitForRevision(revision, { timeoutMs: 60_000 });
+      assert.ok(cache.revision >= revision);
+    }
+    assert.equal(cache.get('proxied/1')?.text(), 'proxied/1');
+    const { revision } = await direct.delete('proxied/1');
+    await cache.waitForRevision(revision, { timeoutMs: 60_000 });
+    assert.equal(cache.get('proxied/1'), undefined);
   } finally {
     await etcd.close();
     await proxy.stop();

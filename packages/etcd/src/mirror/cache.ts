@@ -4,9 +4,15 @@
 import { EventEmitter } from 'node:events';
 import type { InspectOptionsStylized } from 'node:util';
 import { inspect } from '../built-in.js';
-import { ClosedError, type CompactedError, invalidArgument, StoreReplacedError } from '../errors.js';
+import {
+  ClosedError,
+  type CompactedError,
+  DeadlineExceededError,
+  invalidArgument,
+  StoreReplacedError,
+} from '../errors.js';
 import { jsonOf } from '../json.js';
-import { allKeys, type Bytes, type Keys, toKey } from '../kv/key-range.js';
+import { allKeys, type Bytes, KeyRange, type Keys, ownBytes, toKey } from '../kv/key-range.js';
 import { KeyValue } from '../rpc/messages/key-value.js';
 import { LinkedSignal } from '../util/abort/linked-signal.js';
 import { toInt64 } from '../util/int64.js';
@@ -58,6 +64,12 @@ const events: Readonly<Record<keyof CacheEvents, readonly string[]>> = {
   close: ['end'],
 };
 
+/** How long an answer to a request for progress may take, in ms. */
+const PROGRESS_MS = 1_000;
+
+/** So often etcd is asked for its progress alone. A member that is behind mostly catches up in that time. */
+const OFTEN = 4;
+
 const catchingUp: WaitOptions = { timeoutMs: 60_000 };
 
 /** Only `Cache.open` passes this. */
@@ -78,6 +90,8 @@ const opening = Symbol('Cache.open');
  * What a listener throws is an uncaught exception, and the cache continues.
  */
 export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable {
+  readonly #store: Namespace;
+  readonly #keys: Keys;
   readonly #bounds: Bounds;
   readonly #mirror: Mirror;
   #entries = new SortedEntries();
@@ -94,7 +108,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
   #cause: CompactedError | StoreReplacedError | undefined;
   /** Whether the cache shows keys of a store that was replaced. */
   #former = false;
-  readonly #waiters = new RevisionWaiters(() => this.#mirror.requestProgress({ timeoutMs: 1_000 }));
+  readonly #waiters = new RevisionWaiters((wanted, times) => this.#progress(wanted, times));
   #over: { readonly error: unknown } | undefined;
 
   static {
@@ -112,6 +126,8 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     // In JavaScript a constructor can't be private to types. A cache that nobody fills would stay empty.
     if (by !== opening)
       throw invalidArgument('a cache is made by Cache.open(): write await Cache.open(etcd, keys)');
+    this.#store = store;
+    this.#keys = keys instanceof KeyRange ? keys : ownBytes(keys);
     this.#bounds = boundsOf(keys);
     this.#mirror = new Mirror(store, keys, options, (revision, reason) => this.#connection(revision, reason));
   }
@@ -227,6 +243,42 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     } catch (error) {
       this.#end(error);
     }
+  }
+
+  /**
+   * Has etcd report its progress. A proxy such as etcd's grpc-proxy doesn't pass that on, or reports an old revision. So
+   * the keys themselves are compared after a while.
+   */
+  async #progress(wanted: bigint, times: number): Promise<void> {
+    const reported = await this.#mirror
+      .requestProgress({ timeoutMs: PROGRESS_MS })
+      .catch((error: unknown) => {
+        if (error instanceof DeadlineExceededError) return 0n;
+        throw error;
+      });
+    const isShort = reported !== undefined && reported < wanted;
+    if (isShort && (reported === 0n || times > OFTEN) && this.#disconnected === undefined) {
+      await this.#compare(wanted);
+    }
+  }
+
+  /**
+   * Looks whether etcd has the keys that the cache shows, and no other. Then the cache shows etcd's revision: none of its
+   * keys has changed since, and there are as many.
+   */
+  async #compare(wanted: bigint): Promise<void> {
+    const first = this.#keys instanceof KeyRange ? this.#keys.key : this.#keys;
+    const now = await this.#store.range(first, { countOnly: true, timeoutMs: PROGRESS_MS });
+    // To compare, etcd reads all keys of the range.
+    if (now.revision < wanted) return;
+    const [shown, entries, { size }] = [this.#revision, this.#entries, this.#entries];
+    const changed = { minModRevision: shown + 1n, limit: 1, keysOnly: true, timeoutMs: PROGRESS_MS };
+    const { kvs, count, revision } = await this.#store.range(this.#keys, changed);
+    if (kvs.length > 0 || count !== BigInt(size) || revision <= shown) return;
+    // Changes that came meanwhile are in another order to this answer.
+    if (this.#revision !== shown || this.#entries !== entries || this.#former) return;
+    this.#revision = revision;
+    this.#shows();
   }
 
   #end(error: unknown): void {

@@ -33,18 +33,26 @@ interface Waiting {
 }
 
 /**
+ * Makes the server report its progress.
+ *
+ * @param wanted the lowest revision that somebody waits for.
+ * @param times how often the server was asked since a wait ended.
+ */
+type Ask = (wanted: bigint, times: number) => Promise<unknown>;
+
+/**
  * The waits for a copy to reach a revision. While there are any, the server is asked for its progress, with a pause
  * after each answer, since changes to other keys bring no events.
  */
 export class RevisionWaiters {
-  readonly #ask: () => Promise<unknown>;
+  readonly #ask: Ask;
   readonly #waiting = new Set<Waiting>();
   #asking = false;
+  #times = 0;
   #pauseMs = pauses.firstMs;
   #pause: NodeJS.Timeout | undefined;
 
-  /** @param ask makes the server report its progress. */
-  constructor(ask: () => Promise<unknown>) {
+  constructor(ask: Ask) {
     this.#ask = ask;
   }
 
@@ -67,7 +75,11 @@ export class RevisionWaiters {
 
   /** The copy shows this revision now. */
   reached(revision: bigint): void {
-    for (const waiting of [...this.#waiting]) if (waiting.revision <= revision) waiting.wait.resolve();
+    for (const waiting of [...this.#waiting]) {
+      if (waiting.revision > revision) continue;
+      this.#times = 0;
+      waiting.wait.resolve();
+    }
   }
 
   /** The copy has ended. */
@@ -78,8 +90,11 @@ export class RevisionWaiters {
   async #askNow(): Promise<void> {
     clearTimeout(this.#pause);
     this.#asking = true;
+    let wanted: bigint | undefined;
+    for (const { revision } of this.#waiting)
+      if (wanted === undefined || revision < wanted) wanted = revision;
     try {
-      await this.#ask();
+      if (wanted !== undefined) await this.#ask(wanted, ++this.#times);
     } catch {
       // Those who wait are ended by their own deadline, or by the end of the copy.
     }

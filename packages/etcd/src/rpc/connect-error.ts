@@ -107,7 +107,7 @@ const reasons: readonly Reason[] = [
     hint: 'connect by a name that it has, or give one in tls.serverName',
   },
   {
-    pattern: /certificate (has )?expired|not valid yet|not yet valid/i,
+    pattern: /certificate (has )?expired|certificate: (Expired|NotValidYet)|not valid yet|not yet valid/i,
     reason: "the server's certificate is not valid today",
     hint: 'renew it, or correct the clock',
   },

@@ -14,7 +14,12 @@ export async function checkPems({ cert, key, ca }: Record<'cert' | 'key' | 'ca',
   for (const [name, pem] of [ca, cert]) {
     checkPem(name, 'certificate', pem, (bytes) => new X509Certificate(bytes));
   }
-  checkPem(key[0], 'private key without a passphrase', key[1], (bytes) => createPrivateKey(bytes));
+  if (key[1] !== undefined && Buffer.from(key[1]).includes('ENCRYPTED')) {
+    throw invalidArgument(
+      `${key[0]} is encrypted; give it without a passphrase: openssl pkey -in <file> -out <new file>`,
+    );
+  }
+  checkPem(key[0], 'private key', key[1], (bytes) => createPrivateKey(bytes));
   if ((cert[1] === undefined) !== (key[1] === undefined)) {
     throw invalidArgument(`${cert[0]} and ${key[0]} go together: give both for mutual TLS, or neither`);
   }

@@ -333,7 +333,7 @@ function closed(sent: boolean): EtcdError {
 function noProgress(timeoutMs: number, sent: boolean, cause: unknown): DeadlineExceededError {
   const why =
     cause === undefined
-      ? 'it does once all watches of this client have caught up'
+      ? 'it does once all watches of this client have caught up; a proxy such as etcd grpc-proxy never does'
       : `the watch has no connection: ${reason(cause)}`;
   return new DeadlineExceededError(
     `DEADLINE_EXCEEDED: the server did not report progress within ${timeoutMs} ms; ${why}`,
