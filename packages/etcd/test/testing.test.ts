@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -124,6 +124,25 @@ describe('startEtcd', () => {
       server.resume();
       await Promise.all(load);
     }
+  });
+
+  test('keeps its ports while it is down, and gives them back with its end', {
+    skip: process.platform !== 'linux' && 'ports are kept on Linux',
+  }, async () => {
+    // Linux gives the port of a connection to nobody who asks for any free port.
+    const isKept = (port: number): boolean => {
+      const address = `: 0100007F:${port.toString(16).toUpperCase().padStart(4, '0')} `;
+      return readFileSync('/proc/net/tcp', 'utf8')
+        .split('\n')
+        .some((line) => line.includes(address) && / 01 /.test(line));
+    };
+    const server = await startEtcd();
+    server.kill();
+    await server.exited;
+    assert.equal(isKept(server.port), true);
+    await server.restart();
+    await server.stop();
+    await eventually('the port is free', () => !isKept(server.port));
   });
 
   describe('leaves no process and no directory, however its calls meet:', () => {

@@ -20,7 +20,7 @@ import { Description } from '../util/options.js';
 import { checkPems } from '../util/pem.js';
 import { unlessAborted } from '../util/wait.js';
 import { findEtcd } from './binary.js';
-import { freePorts } from './ports.js';
+import { freePorts, hold } from './ports.js';
 import { type ProcessEnd, ServerProcess } from './server-process.js';
 import { EtcdStartError } from './start-error.js';
 import { Watchdog } from './watchdog.js';
@@ -164,7 +164,8 @@ export async function startEtcd(
   for (let attempt = 1; ; attempt++) {
     signal?.throwIfAborted();
     const [free = 0, freePeer = 0] = await freePorts(2);
-    const server = new Server(binary, options, given ?? free, givenPeer ?? freePeer);
+    const [port, peerPort] = [given ?? free, givenPeer ?? freePeer] as const;
+    const server = new Server(binary, options, port, peerPort, await hold([port, peerPort]));
     try {
       await unlessAborted(server.start(), signal);
       return server;
@@ -187,6 +188,7 @@ class Server implements EtcdServer {
   readonly port: number;
   readonly #watchdog = new Watchdog();
   readonly #binary: string;
+  readonly #releasePorts: () => void;
   readonly #args: readonly string[];
   readonly #tls: EtcdServerTls | undefined;
   readonly #timeoutMs: number;
@@ -204,9 +206,16 @@ class Server implements EtcdServer {
     });
   }
 
-  constructor(binary: string, options: StartEtcdOptions, port: number, peerPort: number) {
+  constructor(
+    binary: string,
+    options: StartEtcdOptions,
+    port: number,
+    peerPort: number,
+    releasePorts: () => void,
+  ) {
     const { tls, fsync = false, args = [], timeoutMs = START_TIMEOUT_MS } = options;
     this.#binary = binary;
+    this.#releasePorts = releasePorts;
     this.#tls = tls;
     this.#timeoutMs = timeoutMs;
     this.port = port;
@@ -337,6 +346,7 @@ class Server implements EtcdServer {
       await this.#process?.stop();
     } finally {
       this.#watchdog.end();
+      this.#releasePorts();
     }
   }
 }
