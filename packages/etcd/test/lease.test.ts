@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { type EtcdServer, startEtcd, startTcpProxy } from '@quiesce/test-services';
 import {
   ClosedError,
+  compare,
   connect,
   DeadlineExceededError,
   type EtcdClient,
@@ -16,7 +17,10 @@ import {
   type LeaseKeepAlive,
   LeaseLostError,
   LeaseNotFoundError,
+  Mutex,
+  op,
   prefix,
+  Session,
   StatusCode,
 } from '../src/index.js';
 import { overEachTransport, shortElections, withEtcd, withServer } from './support/clients.js';
@@ -69,6 +73,27 @@ overEachTransport('leases', (connectHere) => {
           assert.match(error.message, /ttlSeconds is .*; it must be/);
           return true;
         });
+      });
+    }
+
+    for (const id of [-1n, -(2n ** 63n), 2n ** 63n - 1n]) {
+      test(`an id that another program has given is as good as any: ${id}`, async () => {
+        await etcd.lease.grant(60, { id });
+        assert.ok((await etcd.lease.list()).includes(id));
+        await etcd.put('by id', 'v', { lease: id });
+        assert.equal((await etcd.get('by id'))?.lease, id);
+        const { succeeded } = await etcd.txn({
+          compare: [compare.lease('by id', '=', id)],
+          success: [op.put('by id', 'w', { lease: id })],
+        });
+        assert.ok(succeeded);
+        assert.deepEqual(texts((await etcd.lease.timeToLive(id, { keys: true }))?.keys ?? []), ['by id']);
+        assert.equal((await etcd.lease.keepAliveOnce(id)).leaseId, id);
+        await using session = await Session.create(etcd, { leaseId: id });
+        const lock = await new Mutex(session, 'lock by id').lock();
+        await etcd.lease.revoke(id);
+        await aborted(lock.signal);
+        assert.equal(await etcd.get('by id'), undefined);
       });
     }
 

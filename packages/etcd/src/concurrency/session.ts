@@ -9,7 +9,7 @@ import { restOfTime } from '../rpc/rest-of-time.js';
 import { type CallControl, callControl, describeCall } from '../rpc/rpc.js';
 import { LazySignal } from '../util/abort/lazy-signal.js';
 import { LinkedSignal, withinBounds } from '../util/abort/linked-signal.js';
-import { type Int64, int64 } from '../util/int64.js';
+import { type Int64, int64, signedInt64 } from '../util/int64.js';
 import { checkArgument, type Kind, withMethods } from '../util/kinds.js';
 import { guardFunctions, guardMethods } from '../util/methods.js';
 import { Progress } from '../util/progress.js';
@@ -29,7 +29,7 @@ export interface SessionOptions extends CallControl {
 
 const sessionOptions = describeCall<SessionOptions>(
   'Session.create()',
-  { ttlSeconds: int64, leaseId: int64 },
+  { ttlSeconds: int64, leaseId: signedInt64 },
   {
     hints: {
       ttl: 'did you mean ttlSeconds?',

@@ -22,7 +22,7 @@ import type { EntryMaker } from '../rpc/messages/message-reader.js';
 import { PlainPut, PlainRange } from '../rpc/messages/plain-request.js';
 import { type EncodedKeyValues, RangeMessage } from '../rpc/messages/range-response.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
-import { type Int64, int64, optionalInt64, toInt64 } from '../util/int64.js';
+import { type Int64, int64, optionalInt64, signedInt64, toInt64 } from '../util/int64.js';
 import { flag, oneOf } from '../util/kinds.js';
 import { Description, type Hints, type Kinds } from '../util/options.js';
 import type { RangeBytes } from './key-range.js';
@@ -162,7 +162,7 @@ export const rangeKinds: Kinds<OpOptions<RangeOptions>> = {
 
 /** @internal */
 export const putKinds: Kinds<OpOptions<PutOptions>> = {
-  lease: int64,
+  lease: signedInt64,
   prevKv: flag,
   ignoreValue: flag,
   ignoreLease: flag,

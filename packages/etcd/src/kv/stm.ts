@@ -14,7 +14,7 @@ import { isReplaced, unknownState } from '../rpc/store.js';
 import { isFutureRevision } from '../server-errors.js';
 import { LinkedSignal } from '../util/abort/linked-signal.js';
 import { atCaller } from '../util/at-caller.js';
-import { int64 } from '../util/int64.js';
+import { signedInt64 } from '../util/int64.js';
 import { aFunction, checkArgument, flag, oneOf, positiveInteger, wholeList } from '../util/kinds.js';
 import { guardMethods } from '../util/methods.js';
 import { Description } from '../util/options.js';
@@ -101,7 +101,7 @@ const stmOptions = describeCall<StmOptions<unknown>>(
 
 const stmPutOptions = new Description<StmPutOptions>(
   'put() of a transaction',
-  { lease: int64, ignoreLease: flag },
+  { lease: signedInt64, ignoreLease: flag },
   { hints: putHints, example: '{ lease: id }' },
 );
 

@@ -12,7 +12,7 @@ import {
 import type { EntryMaker } from '../rpc/messages/message-reader.js';
 import { type OpMessage, TxnMessage } from '../rpc/messages/txn-response.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
-import { type Int64, toInt64 } from '../util/int64.js';
+import { type Int64, toInt64, toSignedInt64 } from '../util/int64.js';
 import { anything, type Kind, list, oneOf, type Shape, shown } from '../util/kinds.js';
 import { guardFunctions } from '../util/methods.js';
 import { type CountFitting, Description, type Hints, type Kinds } from '../util/options.js';
@@ -472,8 +472,13 @@ function compareMessage<Key, Value>(
     targetUnion:
       condition.target === 'value'
         ? { $case: 'value', value: mapping.value(condition.operand) }
-        : { $case: condition.target, value: toInt64(`the ${target} to compare with`, condition.operand) },
+        : { $case: condition.target, value: compared(condition) },
   };
+}
+
+function compared({ target, operand }: NumberCompare<unknown>): bigint {
+  const name = `the ${target} to compare with`;
+  return target === 'lease' ? toSignedInt64(name, operand) : toInt64(name, operand);
 }
 
 /** The fields of an operation besides its type and options, and what to write for options in the wrong place. */

@@ -11,7 +11,7 @@ import type {
 } from '../rpc/generated/etcdserverpb/rpc.js';
 import { type CallControl, callControl, describeCall, progressIn, type Rpc } from '../rpc/rpc.js';
 import { isLeaseThere } from '../server-errors.js';
-import { type Int64, int64, optionalInt64, toInt64 } from '../util/int64.js';
+import { type Int64, optionalInt64, signedInt64, toInt64, toSignedInt64 } from '../util/int64.js';
 import { flag } from '../util/kinds.js';
 import { guardMethods } from '../util/methods.js';
 import { waitFor } from '../util/wait.js';
@@ -53,7 +53,7 @@ export interface TimeToLiveResult {
 
 const grantOptions = describeCall<GrantOptions>(
   'grant()',
-  { id: int64 },
+  { id: signedInt64 },
   {
     hints: {
       ttl: 'the TTL is the first argument, in seconds',
@@ -146,7 +146,7 @@ export class LeaseClient {
    * it.
    */
   async revoke(id: Int64, options: CallControl = none): Promise<void> {
-    const ID = toInt64('id', id);
+    const ID = toSignedInt64('id', id);
     callControl.check(options);
     const kept = this.#keeper.revoking(ID);
     try {
@@ -165,7 +165,7 @@ export class LeaseClient {
    * The call is sent again while no server answers. etcd: `Lease.LeaseTimeToLive`.
    */
   timeToLive(id: Int64, options: TimeToLiveOptions = none): Promise<TimeToLiveResult | undefined> {
-    const request = () => ({ ID: toInt64('id', id), keys: options.keys ?? false });
+    const request = () => ({ ID: toSignedInt64('id', id), keys: options.keys ?? false });
     return this.#rpc.call(this.#timeToLive, request, options);
   }
 
@@ -183,7 +183,7 @@ export class LeaseClient {
    */
   async keepAliveOnce(id: Int64, options: CallControl = none): Promise<LeaseRenewal> {
     callControl.check(options);
-    const lease = this.#keeper.hold(toInt64('id', id));
+    const lease = this.#keeper.hold(toSignedInt64('id', id));
     try {
       await this.#renewed(lease, options, () => this.#keeper.renewNow(lease));
       await this.#keeper.confirm(lease);
@@ -203,7 +203,7 @@ export class LeaseClient {
    */
   async keepAlive(id: Int64, options: CallControl = none): Promise<LeaseKeepAlive> {
     callControl.check(options);
-    const lease = this.#keeper.hold(toInt64('id', id));
+    const lease = this.#keeper.hold(toSignedInt64('id', id));
     try {
       if (!lease.renewed) await this.#renewed(lease, options);
       await this.#keeper.confirm(lease);

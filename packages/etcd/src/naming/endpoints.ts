@@ -9,7 +9,7 @@ import { op } from '../kv/txn.js';
 import { Mirror, type MirrorOptions, mirrorKinds } from '../mirror/mirror.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, describeCall } from '../rpc/rpc.js';
-import { type Int64, int64 } from '../util/int64.js';
+import { type Int64, signedInt64 } from '../util/int64.js';
 import { Leavable } from '../util/item-iterator.js';
 import { anything, checkArgument, nonEmptyText, oneOf, wholeList } from '../util/kinds.js';
 import { guardMethods, refuseMore } from '../util/methods.js';
@@ -61,7 +61,7 @@ interface Change {
 
 const changeFields = new Description<Change>(
   'a change',
-  { type: oneOf('add', 'delete'), id: anything, endpoint: anything, lease: int64 },
+  { type: oneOf('add', 'delete'), id: anything, endpoint: anything, lease: signedInt64 },
   { required: ['type', 'id'], example: "{ type: 'delete', id }" },
 );
 
@@ -77,7 +77,7 @@ const endpointFields = new Description<{ readonly addr: string; readonly metadat
 
 const addOptions = describeCall<AddEndpointOptions>(
   'add()',
-  { lease: int64 },
+  { lease: signedInt64 },
   { hints: putHints, example: '{ lease: id }' },
 );
 

@@ -12,7 +12,7 @@ export const ZERO = 0n;
 const LARGEST = 2n ** 63n - 1n;
 
 /**
- * An {@link Int64} that isn't negative, such as a revision, a lease or a number of keys.
+ * An {@link Int64} that isn't negative, such as a revision or a number of keys.
  * @internal
  */
 export const int64: Kind<Int64> = {
@@ -22,6 +22,16 @@ export const int64: Kind<Int64> = {
       : Number.isSafeInteger(value) && (value as number) >= 0,
   explain: (name, value) =>
     `${name} is ${shown(value)}; it must be a 64-bit integer of at least 0${howToWrite(value)}`,
+};
+
+/**
+ * The id of a lease. etcd chooses one above 0; other programs may have given any.
+ * @internal
+ */
+export const signedInt64: Kind<Int64> = {
+  fits: (value) =>
+    typeof value === 'bigint' ? BigInt.asIntN(64, value) === value : Number.isSafeInteger(value),
+  explain: (name, value) => `${name} is ${shown(value)}; it must be a 64-bit integer${howToWrite(value)}`,
 };
 
 /**
@@ -48,6 +58,15 @@ function howToWrite(value: unknown): string {
  */
 export function toInt64(name: string, value: Int64): bigint {
   checkArgument(name, int64, value);
+  return BigInt(value);
+}
+
+/**
+ * Converts the id of a lease to etcd's int64.
+ * @internal
+ */
+export function toSignedInt64(name: string, value: Int64): bigint {
+  checkArgument(name, signedInt64, value);
   return BigInt(value);
 }
 
