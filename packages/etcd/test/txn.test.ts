@@ -311,12 +311,23 @@ overEachTransport('a transaction', (connect) => {
     });
     test('when etcd would crash on it', async () => {
       await etcd.put('k', '1');
-      const putAndDelete = [op.delete(fromKey('a')), op.put('k', '', { ignoreValue: true })];
+      const remove = op.delete(fromKey('a'));
+      const put = op.put('k', '', { ignoreValue: true });
+      const putAndDelete = [remove, put];
       await refused({ success: putAndDelete }, /etcd crashes on that/);
       await refused({ failure: putAndDelete }, /etcd crashes on that/);
       await refused({ success: [op.txn({ success: putAndDelete })] }, /etcd crashes on that/);
+      const mayRemove = op.txn({ compare: [compare.exists('k')], failure: [remove] });
+      await refused({ success: [mayRemove, put] as never }, /etcd crashes on that/);
+      await refused({ success: [remove, op.txn({ failure: [put] })] as never }, /etcd crashes on that/);
       const apart = [op.delete(fromKey('l')), op.put('k', '2', { ignoreLease: true })];
       assert.equal((await etcd.txn({ success: apart })).succeeded, true);
+      // In the other order, and in branches of which one is done.
+      const either = op.txn({ compare: [compare.exists('k')], success: [put], failure: [remove] });
+      for (const success of [[put, remove], [either]]) {
+        await etcd.put('k', '1');
+        assert.equal((await etcd.txn({ success: success as never })).succeeded, true);
+      }
     });
     test('with an operator that is none', () =>
       refused(
@@ -350,6 +361,15 @@ overEachTransport('a transaction', (connect) => {
     const grown = etcd.txn({ success: operations });
     operations.push(op.get('snapshot'));
     assert.equal((await grown).responses.length, 1);
+  });
+
+  test('in others is answered, or refused before it is sent', async () => {
+    const nested = (depth: number): Op<string, string> =>
+      op.txn({ success: [depth === 1 ? op.put('deep', String(depth)) : nested(depth - 1)] });
+    assert.ok((await etcd.txn({ success: [nested(48)] })).succeeded);
+    await etcd.delete('deep');
+    await assert.rejects(etcd.txn({ success: [nested(49)] }), /nested more than 48 deep/);
+    assert.equal(await etcd.get('deep'), undefined);
   });
 
   test('in itself is refused', async () => {

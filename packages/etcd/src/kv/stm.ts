@@ -122,7 +122,7 @@ export class StmConflictError extends EtcdError {
 
   constructor(attempts: number) {
     super(
-      `ABORTED: the transaction conflicted in each of ${attempts} attempts; try again later, make it touch fewer contended keys, or raise maxAttempts`,
+      `ABORTED: the transaction conflicted in ${attempts === 1 ? 'its attempt' : `each of ${attempts} attempts`}; try again later, make it touch fewer contended keys, or raise maxAttempts`,
       { code: StatusCode.ABORTED, sent: true, mayBeApplied: false },
     );
     this.attempts = attempts;

@@ -6,6 +6,7 @@ import {
   Compare_CompareResult,
   Compare_CompareTarget,
   type Compare as CompareMessage,
+  type PutRequest,
   type RequestOp,
   type TxnRequest,
 } from '../rpc/generated/etcdserverpb/rpc.js';
@@ -283,41 +284,41 @@ export function txnRequest<Key, Value>(txn: Txn<Key, Value>, mapping: KvMapping<
 }
 
 /**
- * etcd refuses a transaction that deletes and puts the same key, but misses deletes of a range without an end. If the
- * put is then to keep the value or lease, which is gone, all members crash (seen with 3.6.16). They crash again
- * whenever they apply their log.
+ * etcd refuses a transaction that deletes and puts the same key, but misses deletes of a range without an end. If a later
+ * put is to keep the value or lease, which is gone, all members crash (seen with 3.6.16). They crash again whenever they
+ * apply their log.
+ *
+ * @param before the starts of the ranges without an end that are deleted before these operations.
+ * @returns the same after them.
  */
-function checkEndlessDeletes(list: readonly RequestOp[]): void {
-  // Most lists have none, and need no list of requests.
-  if (!list.some(({ request }) => request !== undefined && mayDelete.has(request.$case))) return;
-  const requests = requestsOf(list);
-  const starts = requests.flatMap((request) =>
-    request.$case === 'requestDeleteRange' && isEndless(request.value) ? [request.value.key] : [],
-  );
-  if (starts.length === 0) return;
-  for (const request of requests) {
-    if (request.$case !== 'requestPut') continue;
-    const { key, ignoreValue, ignoreLease } = request.value;
-    if ((ignoreValue || ignoreLease) && starts.some((start) => Buffer.compare(start, key) <= 0)) {
-      throw invalidArgument(
-        'the transaction puts a key with ignoreValue or ignoreLease and deletes it as part of a range without end; etcd crashes on that, so use two transactions',
-      );
+function checkEndlessDeletes(
+  list: readonly RequestOp[],
+  before: readonly Uint8Array[] = [],
+): readonly Uint8Array[] {
+  let starts = before;
+  for (const { request } of list) {
+    switch (request?.$case) {
+      case 'requestDeleteRange':
+        if (isEndless(request.value)) starts = [...starts, request.value.key];
+        break;
+      case 'requestPut':
+        checkKept(request.value, starts);
+        break;
+      case 'requestTxn': {
+        // One of the two is carried out.
+        const { success, failure } = request.value;
+        starts = [...checkEndlessDeletes(success, starts), ...checkEndlessDeletes(failure, starts)];
+      }
     }
   }
+  return starts;
 }
 
-const mayDelete: ReadonlySet<NonNullable<RequestOp['request']>['$case']> = new Set([
-  'requestDeleteRange',
-  'requestTxn',
-]);
-
-/** The requests of a list, including those of nested transactions. */
-function requestsOf(list: readonly RequestOp[]): NonNullable<RequestOp['request']>[] {
-  return list.flatMap(({ request }) => {
-    if (request === undefined) return [];
-    if (request.$case !== 'requestTxn') return [request];
-    return [...requestsOf(request.value.success), ...requestsOf(request.value.failure)];
-  });
+function checkKept({ key, ignoreValue, ignoreLease }: PutRequest, starts: readonly Uint8Array[]): void {
+  if (!(ignoreValue || ignoreLease) || !starts.some((start) => Buffer.compare(start, key) <= 0)) return;
+  throw invalidArgument(
+    'the transaction deletes a key as part of a range without end, and then puts it with ignoreValue or ignoreLease; etcd crashes on that, so use two transactions',
+  );
 }
 
 /**
@@ -347,8 +348,11 @@ interface TxnShape {
 
 type OpShape = Op<unknown, unknown>['type'] | TxnShape | undefined;
 
-/** How deep transactions may be nested. etcd's own limit is on operations. */
-const DEEPEST = 100;
+/**
+ * How deep transactions may be nested. Each is two messages of the answer, which may hold 100 in one another. etcd's own
+ * limit is on operations.
+ */
+const DEEPEST = 48;
 
 /**
  * Works on unchecked input, as the check happens when the request is made.

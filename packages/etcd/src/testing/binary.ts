@@ -22,7 +22,7 @@ export function findEtcd(given?: string): string {
     if (isProgram(file)) return resolve(file);
   }
   throw new EtcdStartError(
-    'no etcd was found: install one (https://github.com/etcd-io/etcd/releases, "brew install etcd", "apt-get install etcd-server"), ' +
+    'no etcd was found: install one of 3.5 or newer (https://github.com/etcd-io/etcd/releases, or "brew install etcd"), ' +
       'and put it on the PATH, or name its file in ETCD_BIN or the option binary',
   );
 }
