@@ -77,6 +77,10 @@ for (const name of PAGES) {
             PATH: [dir, process.env.PATH].join(delimiter),
             QUIESCE_CACHE: inCache('documents'),
             GITHUB_ACTIONS: '',
+            // A registry that doesn't answer for a moment is asked again, within the time of the command.
+            npm_config_fetch_retries: '5',
+            npm_config_fetch_retry_mintimeout: '1000',
+            npm_config_fetch_retry_maxtimeout: '20000',
           },
         });
         assert.equal(status, step.exit, `${step.command}\n${stdout}\n${stderr}`);
