@@ -257,9 +257,11 @@ impl Channel {
                 .max_header_list_size(MOST_HEADER_BYTES)
                 .initial_window_size(STREAM_WINDOW_BYTES)
                 .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-                // h2 counts each frame that was on its way when its call was cancelled, and would close the connection
-                // after 1,024 of them. That protects servers from clients; here it would end the calls of others.
+                // h2 counts the frames that were on their way when their call was cancelled: those of a call that it has
+                // forgotten, and small ones of others. It would close the connection after 1,024, or some millions. That
+                // protects servers from clients; here it would end the calls of others.
                 .max_local_error_reset_streams(None)
+                .data_frame_budget(usize::MAX)
                 .handshake(io)
                 .await
                 .map_err(DialError::Http2)?;

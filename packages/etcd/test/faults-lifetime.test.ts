@@ -22,6 +22,8 @@ import {
   answerHead,
   type Connection,
   ErrorCode,
+  Frame,
+  frame,
   type Http2Peer,
   type Http2Script,
   message,
@@ -205,6 +207,41 @@ describe('faults and the lifetime of what they touch', {
           assert.ok((await settled).every(({ status }) => status === 'rejected'));
           await eventually('they are cancelled', () => cancelled === 100 * (round + 1));
           for (const send of late.splice(0)) send();
+        }
+        assert.equal(await answered(transport.unary(METHOD, request, { timeoutMs: 60_000 })), 'ok');
+        assert.equal(peer.connections, 1);
+      },
+    );
+  });
+
+  test('a connection outlives millions of small frames that come for cancelled calls', () => {
+    const rounds = 8;
+    const sent: { connection: Connection; stream: number }[] = [];
+    let cancelled = 0;
+    return withPeer(
+      {
+        reset: (_connection, _stream, code) => {
+          if (code === ErrorCode.CANCEL) cancelled += 1;
+        },
+        request: (connection, stream, count) => {
+          if (count > rounds) connection.write(answer(stream, 'ok'));
+          else sent.push({ connection, stream });
+        },
+      },
+      async (transport, peer) => {
+        for (let round = 0; round < rounds; round++) {
+          const controller = new AbortController();
+          const call = assert.rejects(transport.unary(METHOD, request, { signal: controller.signal }));
+          await eventually('the request came', () => sent.length > round);
+          controller.abort();
+          await call;
+          await eventually('it is cancelled', () => cancelled > round);
+          const { connection, stream } = sent[round] as (typeof sent)[number];
+          const small = frame(Frame.data, 0, stream, Buffer.of(0));
+          const many = Buffer.concat(Array.from({ length: 50_000 }, () => small));
+          for (let i = 0; i < 15; i++) {
+            await new Promise<unknown>((written) => connection.socket.write(many, written));
+          }
         }
         assert.equal(await answered(transport.unary(METHOD, request, { timeoutMs: 60_000 })), 'ok');
         assert.equal(peer.connections, 1);
