@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"sort"
 	"strings"
 )
@@ -101,7 +102,7 @@ func returned(h *history, report func(string, ...any)) {
 				}
 			}
 			made := [2]float64{h.bounds.notBefore(e.Revision), h.bounds.notAfter(e.Revision)}
-			of := claimsOf(claims[name+" "+e.Lease], key)
+			of := claimsOf(claims[name+" "+e.Lease], key, made[1])
 			if len(of) == 0 {
 				report("%s was put at %d by nobody", key, e.Revision)
 				continue
@@ -127,18 +128,29 @@ func returned(h *history, report func(string, ...any)) {
 	}
 }
 
-// claimsOf returns the claims that a key may belong to. Where a claim's own key is known, that claim only: each claim
-// has its own key, except in elections.
-func claimsOf(claims []span, key string) []span {
-	if strings.HasPrefix(key, "nem/election/") {
+// claimsOf returns the claims that a key that was made by some time may belong to. A session takes a key again once
+// nothing can bring it back, so a claim whose key isn't known had this one only if none that is known to have had it
+// began later.
+func claimsOf(claims []span, key string, made float64) []span {
+	var known []span
+	latest := math.Inf(-1)
+	for _, c := range claims {
+		if c.Key == key {
+			known = append(known, c)
+			if c.From <= made {
+				latest = math.Max(latest, c.From)
+			}
+		}
+	}
+	if strings.HasPrefix(key, "nem/election/") || len(known) == 0 {
 		return claims
 	}
 	for _, c := range claims {
-		if c.Key == key {
-			return []span{c}
+		if c.Key == "" && c.From > latest {
+			known = append(known, c)
 		}
 	}
-	return claims
+	return known
 }
 
 // ownedBy returns the lock, election or barrier that a key belongs to; none for a fence, which owns nothing.
