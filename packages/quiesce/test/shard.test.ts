@@ -131,7 +131,30 @@ describe('shards of a run', () => {
     const { code, stdout } = await quiesce(['merge', 'part-1.json', 'part-3.json', '--json', 'some.json']);
     assert.equal(code, 3, stdout);
     assert.match(stdout, /missing: shard 2 of 3/);
-    assert.deepEqual([saved('some.json').state, saved('some.json').plannedRuns], ['stopped', 20]);
+    const some = saved('some.json');
+    assert.deepEqual([some.state, some.plannedRuns], ['stopped', 20]);
+    const numbers = (from: number, to: number): number[] =>
+      Array.from({ length: to - from + 1 }, (_, i) => from + i);
+    assert.deepEqual(
+      some.runs.map(({ run }) => run),
+      [...numbers(1, 6), ...numbers(14, 20)],
+    );
+    assert.deepEqual(some.failures[0]?.runs, [3, 6, 15, 18]);
+    // The missing ones are made later, with their numbers.
+    writeFileSync(join(dir, 'numbers'), '');
+    const again = ['run', ...command, '--resume', 'some.json', '--json', 'all.json'];
+    await quiesce([...again, '-j', '2', '--', 'sh', '-c', program]);
+    assert.deepEqual(
+      readFileSync(join(dir, 'numbers'), 'utf8')
+        .trim()
+        .split('\n')
+        .map(Number)
+        .sort((a, b) => a - b),
+      numbers(7, 13),
+    );
+    const all = saved('all.json');
+    assert.deepEqual([all.state, all.completedRuns], ['completed', 20]);
+    assert.deepEqual(all.failures[0]?.runs, [3, 6, 15, 18, 9, 12]);
     const twice = await quiesce(['merge', 'part-1.json', 'part-1.json']);
     assert.equal(twice.code, 2);
     assert.match(twice.stderr, /both shard 1 of 3/);

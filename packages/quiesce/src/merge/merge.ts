@@ -16,8 +16,8 @@ export interface NamedReport {
 }
 
 /**
- * Merges reports of the same scenarios, such as those of shards: their runs are counted together. Runs are
- * renumbered. A shard that is missing leaves its scenario `stopped`.
+ * Merges reports of the same scenarios, such as those of shards: their runs are counted together. A run keeps its number,
+ * unless a run of an earlier report has it. A shard that is missing leaves its scenario `stopped`.
  * @throws UsageError when there is no report, reports contradict each other, one shard is there twice, or reports have runs in
  * common.
  */

@@ -36,15 +36,21 @@ export class ScenarioTally {
   readonly #stacksTaken = new Map<string, number>();
   readonly #first: (string | null)[] = [];
   readonly #deaths = new ChildDeaths();
+  /** The lowest number that no run has, and the numbers above it that runs have. */
+  #next: number;
+  readonly #above = new Set<number>();
 
-  /** Begins with earlier runs, renumbered. */
+  /** Begins with earlier runs. A run keeps its number, unless another one has it. */
   constructor(scenario: RecordedScenario, ...earlier: readonly ScenarioResult[]) {
     this.scenario = scenario;
+    const { shard } = scenario;
+    this.#next = shard === null ? 1 : shareOf(shard, shard.ofRuns).first;
     for (const result of earlier) {
       const { runs } = result;
       const evidence = evidenceByRun(result);
       for (const record of runs) {
-        const run = this.next;
+        const free = record.run >= this.#next && !this.#above.has(record.run);
+        const run = free ? record.run : this.#next;
         this.add({ ...record, run }, renumbered(evidence.get(record.run), run - record.run));
       }
     }
@@ -60,10 +66,16 @@ export class ScenarioTally {
     return this.#failed;
   }
 
-  /** Number of the next run: from 1 on, or in a shard, from the first of its own. */
+  /** The lowest number that no run has: from 1 on, or in a shard, from the first of its own. */
   get next(): number {
-    const { shard } = this.scenario;
-    return (shard === null ? 1 : shareOf(shard, shard.ofRuns).first) + this.completed;
+    return this.#next;
+  }
+
+  /** The lowest number above another one that no run has. */
+  nextAfter(run: number): number {
+    let next = run + 1;
+    while (this.#above.has(next)) next++;
+    return next;
   }
 
   /** Whether no more runs are wanted: all were made, or the `until` goal of the scenario is decided. */
@@ -104,6 +116,7 @@ export class ScenarioTally {
   /** Adds a run, and its evidence if that was kept. */
   add(record: RunRecord, evidence: Evidence = NO_EVIDENCE): void {
     this.#runs.push(record);
+    this.#takeNumber(record.run);
     this.#deaths.add(record, evidence);
     if (this.#first.length < HOPELESS_RUNS) this.#first.push(failureAtWork(record, evidence));
     if (!record.failed) this.#cleanTimeline ??= evidence.timeline ?? null;
@@ -118,6 +131,14 @@ export class ScenarioTally {
         group.records.push(record);
         if (group.evidence.threads.length === 0 && evidence.threads.length > 0) group.evidence = evidence;
       }
+    }
+  }
+
+  #takeNumber(run: number): void {
+    if (run > this.#next) this.#above.add(run);
+    else if (run === this.#next) {
+      this.#next = this.nextAfter(run);
+      for (let one = run + 1; one < this.#next; one++) this.#above.delete(one);
     }
   }
 

@@ -136,7 +136,8 @@ class OrderedRuns {
   readonly #spec: RunSpec;
   readonly #how: RunOnceOptions;
   readonly #ended = new Map<number, EndedRun>();
-  readonly #last: number;
+  /** How many runs haven't begun. */
+  #left: number;
   #next: number;
 
   constructor(
@@ -150,18 +151,20 @@ class OrderedRuns {
     this.#spec = { ...scenario, command, env: Object.freeze({ ...process.env, ...scenario.env, ...env }) };
     this.#how = { wantsStacks: (cause) => stacks && tally.wantsStacks(cause), directories, signal };
     this.#next = tally.next;
-    this.#last = tally.next + scenario.runs - tally.completed - 1;
+    this.#left = scenario.runs - tally.completed;
   }
 
   /** Whether there is another run to make. */
   get wanted(): boolean {
-    return !this.#series.tally.finished && this.#next <= this.#last;
+    return !this.#series.tally.finished && this.#left > 0;
   }
 
   /** Makes the next run. */
   async make(sequence: number | undefined): Promise<void> {
     const { scenario, tally } = this.#series;
-    const run = this.#next++;
+    const run = this.#next;
+    this.#next = tally.nextAfter(run);
+    this.#left--;
     if (isWrapped(scenario)) await checkStart(scenario.command, this.#spec);
     const ended = await runPerturbed(this.#spec, run, scenario.perturb, { ...this.#how, sequence });
     // The report of a run may stop the session when the next one has ended, too.
