@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { hostOf, isHostThread } from '../src/hosts.js';
 import { run, type ThreadStack } from '../src/index.js';
 import { failureKind, failureKinds } from '../src/results/failure-kinds.js';
-import { faultHandlerAdvice } from '../src/run/languages/python-frames.js';
+import { errorOf, faultHandlerAdvice } from '../src/run/languages/python-frames.js';
 import type { SignatureMatch } from '../src/run/signatures.js';
 import {
   formatStacks,
@@ -829,6 +829,40 @@ describe('the likely kind', () => {
     const named = 'thread "python" in apsw/__init__.cpython-311.so';
     assert.equal(detailOf(), named);
     assert.equal(detailOf('thread_run', 'pythread_wrapper'), `a daemon thread of Python's own, ${named}`);
+  });
+
+  test('of a thread of Python names the library that called Python again in it', () => {
+    const frame = (name: string, library: string) => ({ name, library, source: null });
+    const python = (name: string) => frame(name, 'libpython3.11.so.1.0');
+    const unwinds = [
+      frame('__GI___pthread_unwind', 'libc.so.6'),
+      python('PyThread_exit_thread'),
+      python('take_gil'),
+    ];
+    const thread = [python('_PyEval_EvalFrameDefault'), python('thread_run')];
+    const detailOf = (...between: StackFrame[]): string | null | undefined => {
+      const died = { ...stack(false, true), name: 'python', frames: [...unwinds, ...between, ...thread] };
+      const threads = [died, stack(true, false, 'Py_FinalizeEx', 'main')];
+      const kind = failureKind({ outcome: { ...crash, signal: 'SIGABRT' }, signature: null, threads });
+      assert.equal(kind?.id, 'python-thread-unwound');
+      return kind.detail;
+    };
+    const polars = frame('polars_python::python_function_caller_series', '_polars_runtime.abi3.so');
+    const own = 'a daemon thread of Python\'s own, thread "python"';
+    assert.equal(detailOf(polars), `${own} in _polars_runtime.abi3.so`);
+    // Here the thread runs Python code that the library called.
+    assert.equal(detailOf(python('_PyEval_EvalFrameDefault'), polars), `${own} in _polars_runtime.abi3.so`);
+    const loop = frame('task_step', '_asyncio.cpython-311-x86_64-linux-gnu.so');
+    assert.equal(detailOf(python('_PyEval_EvalFrameDefault'), loop), own);
+    assert.equal(detailOf(), own);
+  });
+
+  test('of py-spy is its error, without the backtrace that follows', () => {
+    const error =
+      'Error: Failed to suspend\n\nCaused by:\n    EPERM: not permitted\n\nStack backtrace:\n   0: anyhow\n  11: main';
+    assert.equal(errorOf(error), 'Error: Failed to suspend Caused by: EPERM: not permitted');
+    assert.equal(errorOf('Error: gone\n'), 'Error: gone');
+    assert.equal(errorOf(''), '');
   });
 
   test('of a crash in Python names the tools that would show its frames', () => {

@@ -120,7 +120,8 @@ for (const [id, what, program, detail] of nodeHangs) {
 test('of a Node that is in native code says why there are no JavaScript frames, in every report', {
   skip: untraced,
 }, async () => {
-  const reason = 'no JavaScript frames: its main thread is in native code that does not return';
+  const reason =
+    'no JavaScript frames: its main thread did not answer its inspector, as in native code that does not return';
   const busy = { name: 'busy', command: node("require('crypto').pbkdf2Sync('a', 'b', 2e9, 64, 'sha512')") };
   const child = { name: 'child', command: node("require('child_process').execFileSync('sleep', ['60'])") };
   const plan = { defaults: { runs: 1, timeout: '2s' }, scenarios: [busy, child] };

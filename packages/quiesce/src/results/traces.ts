@@ -458,15 +458,28 @@ const culpritText = (name: string | undefined, library: string | null | undefine
 /** The same for a thread that Python ended: it had no right to be in Python any more, whatever it ran there. */
 function intruderOf(faulting: ThreadStack | undefined, name: string | undefined): string | undefined {
   const frames = faulting?.frames ?? [];
-  const below = frames.slice(frames.findLastIndex(isInterpreter) + 1);
-  const own = below.filter(
-    (frame) => frame.library !== null && !isRuntime(frame) && !isHost(frame) && !isTrampoline(frame),
-  );
-  const found = namedFirst(own);
-  return found === undefined || below.length === frames.length
+  const [first, last] = [frames.findIndex(isInterpreter), frames.findLastIndex(isInterpreter)];
+  const below = (interpreter: number): StackFrame | undefined =>
+    namedFirst(
+      frames
+        .slice(interpreter + 1)
+        .filter(
+          (frame) => frame.library !== null && !isRuntime(frame) && !isHost(frame) && !isTrampoline(frame),
+        ),
+    );
+  if (first < 0) return culpritOf(faulting, name);
+  const caller = below(last);
+  if (caller !== undefined) return culpritText(name, caller.library);
+  // A thread of Python itself: a library in between called Python again.
+  const called = culpritOf(faulting, undefined) === undefined ? below(first) : undefined;
+  return called === undefined || STANDARD_MODULE.test(called.library ?? '')
     ? culpritOf(faulting, name)
-    : culpritText(name, found.library);
+    : culpritText(name, called.library);
 }
+
+/** Modules of Python's standard library that call Python. */
+const STANDARD_MODULE =
+  /^_?(?:asyncio|bisect|contextvars|csv|curses|datetime|elementtree|functools|heapq|json|lsprof|pickle|pyexpat|sqlite3|ssl|testcapi|tkinter|zoneinfo)\.(?:cpython|abi3|so)/;
 
 /** `signal.raise_signal` of Python. */
 const PYTHON_RAISES = /^signal_raise_signal(?:_impl)?$/;

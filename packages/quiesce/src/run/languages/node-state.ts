@@ -114,7 +114,7 @@ async function askUntil(hung: Hung, limit: AbortSignal): Promise<NodeState | Unk
 
 const TAKEN = { problem: `port ${INSPECTOR_PORT}, which its inspector needs, is in use` };
 
-const IN_NATIVE = 'its main thread is in native code that does not return';
+const IN_NATIVE = 'its main thread did not answer its inspector, as in native code that does not return';
 const OWN_LISTENER = 'the program has its own listener for SIGUSR1, which would start the inspector';
 
 async function askOnce({ pid, busy, signal }: Hung): Promise<NodeState | Unknown> {

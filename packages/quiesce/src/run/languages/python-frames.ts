@@ -114,9 +114,17 @@ async function framesFromPySpy(
     });
   }
   if (threads.size > 0) return threads;
-  const says = stderr.trim().split('\n').at(-1)?.slice(0, LONGEST_WORDS);
-  return { problem: `py-spy could not read them (${says || 'it said nothing'})` };
+  return { problem: `py-spy could not read them (${errorOf(stderr) || 'it said nothing'})` };
 }
+
+/** The error in what a program of Rust printed, without the backtrace that may follow. */
+export function errorOf(stderr: string): string {
+  const [said = ''] = stderr.split(/^\s*(?:stack backtrace|note): *.*$/im);
+  const lines = said.split('\n').flatMap((line) => line.trim() || []);
+  return lines.slice(-MOST_ERROR_LINES).join(' ').slice(0, LONGEST_WORDS);
+}
+
+const MOST_ERROR_LINES = 3;
 
 const LONGEST_WORDS = 300;
 
