@@ -22,6 +22,17 @@ import {
 const taskless = spawnSync('taskset', ['-c', '0', 'true']).status !== 0 && 'taskset is missing';
 
 describe('a hang', () => {
+  test('that dies by itself while it is looked at is a death, like one before the timeout', {
+    skip: untraced,
+  }, async () => {
+    // The look takes longer than that.
+    const program = 'import os, time; time.sleep(2.1); os.abort()';
+    const { failures } = await run({ command: ['python3', '-c', program], runs: 1, timeout: '2s' });
+    const [{ outcome, kind, evidence } = {}] = failures;
+    assert.deepEqual(outcome, { kind: 'signal', signal: 'SIGABRT', exitCode: null });
+    assert.equal(kind?.id, 'aborted', evidence?.stacks ?? '');
+  });
+
   const hangs: readonly (readonly [id: string, what: string, program: string])[] = [
     [
       'blocked',

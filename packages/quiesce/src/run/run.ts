@@ -178,6 +178,8 @@ const DRAIN_MS = 1_000;
 const MOST_WITNESSED = 1_000;
 const MOST_CHILD_CRASHES = 20;
 const AFTER_CRASH_MS = 2_000;
+/** A process that a debugger has held runs on at once. If it is dying, that shows by then. */
+const AFTER_LOOK_MS = 500;
 const LATE_MS = 50;
 const AFTER_STOP_MS = 200;
 const STOP_POLLS = 1_000;
@@ -239,9 +241,11 @@ export async function runOnce(spec: RunSpec, run: number, options: RunOnceOption
   try {
     const crashes: Crash[] = [];
     const looks = new Looks();
+    // Two debuggers can't look at once.
+    let hangSeen: Promise<unknown> = Promise.resolve();
     const output = collect(group, spec, {
       crash: (report, at) => {
-        const crash = lookAt(report, at, group, options);
+        const crash = lookAt(report, at, { group, options, after: hangSeen });
         crashes.push(crash);
         looks.during(crash.seen);
       },
@@ -272,6 +276,8 @@ export async function runOnce(spec: RunSpec, run: number, options: RunOnceOption
       ? { stdout: output.stdout.toString(), stderr: output.stderr.toString() }
       : undefined;
     const hungAt = performance.now();
+    const before = new Set(crashes);
+    const signatureThen = output.signature();
     let names: ReadonlyMap<number, string> = new Map();
     let mainEnded = false;
     if (hung) {
@@ -279,12 +285,25 @@ export async function runOnce(spec: RunSpec, run: number, options: RunOnceOption
         names = threadNames(group.members());
         mainEnded = haltOf(group.pid, group.pid) === 'ended';
       }
-      if (options.wantsStacks('hang')) stacks = await threadStacks(group.members(), { signal });
-      kill();
+      if (options.wantsStacks('hang')) {
+        const seeing = threadStacks(group.members(), { signal });
+        hangSeen = seeing.catch(() => {});
+        stacks = await seeing;
+      }
+      // It may have died by itself meanwhile, as it would have before the timeout.
+      if (stacks !== null) await Promise.race([ended, delay(AFTER_LOOK_MS)]);
+      const died = crashes.find((one) => one.report.pid === group.pid && !before.has(one));
+      if (died !== undefined) {
+        await died.seen;
+        hung = await Promise.race([ended.then(() => false), delay(AFTER_CRASH_MS, true)]);
+        if (!hung) stacks = null;
+      }
+      if (hung) kill();
     }
     const end = await ended;
-    const crash = crashes.find(({ report }) => report.pid === group.pid);
-    const children = crashes.filter((one) => one !== crash && one.command !== undefined);
+    // What came as it was killed doesn't count for a hang.
+    const crash = crashes.find((one) => one.report.pid === group.pid && (!hung || before.has(one)));
+    const children = crashes.filter((one) => one.report.pid !== group.pid && one.command !== undefined);
     // Its other threads ran for a moment after it was continued, and may have ended it differently.
     const status = crash === undefined || hung ? end.status : { code: null, signal: crash.report.signal };
     const at = crash?.at ?? end.at;
@@ -294,7 +313,7 @@ export async function runOnce(spec: RunSpec, run: number, options: RunOnceOption
     const leaked = await endGroup(group, output.closed);
     signal?.throwIfAborted();
 
-    const signature = output.signature();
+    const signature = hung ? signatureThen : output.signature();
     const left = { ...output.left(group.pid), files: directory.end(), ...unknownHere(spec) };
     const seen = {
       status,
@@ -326,7 +345,10 @@ export async function runOnce(spec: RunSpec, run: number, options: RunOnceOption
       amplifier: null,
     };
     const evidence = {
-      ...(untilHung ?? { stdout: output.stdout.toString(), stderr: output.stderr.toString() }),
+      ...((hung ? untilHung : undefined) ?? {
+        stdout: output.stdout.toString(),
+        stderr: output.stderr.toString(),
+      }),
       stacks: [stacks?.text ?? [], hung ? await deathsOf(children) : []].flat().join('\n\n') || null,
       threads: stacks?.threads ?? [],
       crash: (await explains?.facts) ?? null,
@@ -498,7 +520,15 @@ function hungChild(stacks: Stacks | null): ExplainingChild | null {
   return { signal: null, thread: main?.name ?? '', command, pid, ...(alike > 0 && { alike }) };
 }
 
-function lookAt(said: CrashReport, at: number, group: ProcessGroup, options: RunOnceOptions): Crash {
+function lookAt(
+  said: CrashReport,
+  at: number,
+  {
+    group,
+    options,
+    after,
+  }: { readonly group: ProcessGroup; readonly options: RunOnceOptions; readonly after: Promise<unknown> },
+): Crash {
   let facts: CrashFacts | null = null;
   // The report comes from the program. It must not affect processes outside the run.
   const members = group.members();
@@ -509,6 +539,7 @@ function lookAt(said: CrashReport, at: number, group: ProcessGroup, options: Run
   const waiters = ancestorsOf(report.pid, new Set(members.map(({ pid }) => pid)));
   const look = async (): Promise<Stacks | null> => {
     if (member === undefined) return null;
+    await after;
     try {
       // If it were continued before it has stopped, it would then stop for good.
       await untilStopped(report.pid);
