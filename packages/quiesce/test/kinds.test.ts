@@ -857,6 +857,20 @@ describe('the likely kind', () => {
     assert.equal(detailOf(), own);
   });
 
+  test('of a fork that lost the threads of OpenMP is known by its barrier, also while that spins', () => {
+    const frames = ['gomp_team_barrier_wait_end', 'gomp_team_end', 'faiss::fvec_norms_L2sqr', 'main'];
+    for (const names of [frames, ['__kmp_wait_template', '__kmp_hyper_barrier_gather', 'main']]) {
+      const main: ThreadStack = { ...stack(true, false, ...names), forkedFrom: 2 };
+      for (const thread of [main, { ...main, busy: true }]) {
+        const kind = failureKind({ outcome: hang, signature: null, threads: [thread] });
+        assert.equal(kind?.id, 'threads-lost-in-fork');
+      }
+    }
+    const busy = { ...stack(true, false, ...frames), busy: true };
+    const other = { ...stack(false, false, 'work'), tid: 3 };
+    assert.equal(failureKind({ outcome: hang, signature: null, threads: [busy, other] })?.id, 'busy');
+  });
+
   test('of py-spy is its error, without the backtrace that follows', () => {
     const error =
       'Error: Failed to suspend\n\nCaused by:\n    EPERM: not permitted\n\nStack backtrace:\n   0: anyhow\n  11: main';

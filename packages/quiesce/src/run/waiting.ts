@@ -39,6 +39,9 @@ const WAITS: readonly (readonly [Wait, RegExp])[] = [
     ),
   ],
 ];
+/** OpenMP runtimes (libgomp; libomp and libiomp5) wait for the threads of their pool with system calls of their own, and spin before that. */
+const IN_OPENMP =
+  /^(?:gomp_(?:team_)?barrier_\w*|gomp_(?:simple_)?barrier_wait\w*|gomp_team_end|__kmp_\w*(?:wait|suspend|barrier)\w*|kmp_flag_\w+(?:<.*>)?::wait)(?!\w)/m;
 // The same, by kernel functions.
 const CHANNELS: readonly (readonly [Wait, RegExp])[] = [
   ['child', /^(?:do_wait|kernel_wait)/],
@@ -51,7 +54,9 @@ type Waiting = Pick<ThreadStack, 'frames' | 'busy' | 'halted' | 'children' | 'as
 
 /** `undefined` if it isn't in a call that waits. */
 export function waitOf(thread: Waiting | undefined): Wait | undefined {
-  if (thread === undefined || thread.busy || thread.halted !== undefined) return undefined;
+  if (thread === undefined || thread.halted !== undefined) return undefined;
+  if (IN_OPENMP.test(names(thread.frames.slice(0, WAITING_FRAMES)))) return 'thread';
+  if (thread.busy) return undefined;
   if (WAITS_FOR_CHILD.test(names(thread.frames))) return 'child';
   // A thread doesn't wait for what a signal's handler interrupted.
   const handler = thread.frames.findIndex(({ name }) => name === '<signal handler called>');
