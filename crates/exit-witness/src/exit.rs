@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use preload::{Line, Next, call_next, process, sandbox};
 
 use crate::crash::unloaded::with_module;
-use crate::{channel, crash, sanitizer, task, threads, timeline};
+use crate::{channel, crash, helpers, task, threads, timeline};
 
 mod descriptors;
 mod hotspot;
@@ -98,7 +98,7 @@ fn report_threads(pid: i32) {
                 threads::settle();
                 threads::start_of(tid)
             });
-            if task::ends_by_itself(tid) || start.is_none() && sanitizer::owns(tid) {
+            if task::ends_by_itself(tid) || start.is_none() && helpers::is_helper(tid) {
                 return;
             }
             let (start, starter) = start.unwrap_or((0, 0));

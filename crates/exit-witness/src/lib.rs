@@ -22,12 +22,12 @@
 mod channel;
 mod crash;
 mod exit;
+mod helpers;
 mod main_end;
 mod modules;
 mod optional;
 mod parent;
 mod sandbox;
-mod sanitizer;
 mod stack;
 mod state;
 mod task;

@@ -7,7 +7,6 @@ use std::ffi::c_void;
 global_asm!(
     ".weak Py_IsFinalizing",
     ".weak _Py_IsFinalizing",
-    ".weak __sanitizer_report_error_summary",
     ".pushsection .data.rel.ro.quiesce_optional, \"aw\"",
     ".balign 8",
     ".globl quiesce_optional",
@@ -15,7 +14,6 @@ global_asm!(
     "quiesce_optional:",
     ".quad Py_IsFinalizing",
     ".quad _Py_IsFinalizing",
-    ".quad __sanitizer_report_error_summary",
     ".popsection",
 );
 
@@ -23,7 +21,6 @@ global_asm!(
 #[repr(C)]
 struct Optional {
     python_ends: [*mut c_void; 2],
-    sanitizer: *mut c_void,
 }
 
 unsafe extern "C" {
@@ -37,10 +34,4 @@ pub fn python_ends() -> *mut c_void {
     // SAFETY: as laid out above, and nothing writes to it once the library is loaded.
     let [current, earlier] = unsafe { OPTIONAL.python_ends };
     if current.is_null() { earlier } else { current }
-}
-
-/// Whether the program has a sanitizer's runtime, also one that is linked into it: each exports this function.
-pub fn has_sanitizer() -> bool {
-    // SAFETY: as above.
-    !unsafe { OPTIONAL.sanitizer }.is_null()
 }

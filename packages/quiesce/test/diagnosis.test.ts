@@ -758,6 +758,39 @@ describe('what is left at exit', () => {
     assert.deepEqual(own.failures[0]?.outcome, { kind: 'threads-left', threads: 1 });
   });
 
+  test("glibc's helper threads are no threads left", { skip: unseen || gccless }, async () => {
+    const dir = temporaryDirectory('helpers');
+    const timed = (rest: string): string => `#include <cstring>
+      #include <ctime>
+      #include <signal.h>
+      #include <unistd.h>
+      static volatile int calls;
+      static void call(sigval) { calls = calls + 1; ${rest} }
+      int main() {
+        sigevent event;
+        memset(&event, 0, sizeof event);
+        event.sigev_notify = SIGEV_THREAD;
+        event.sigev_notify_function = call;
+        timer_t timer;
+        timer_create(CLOCK_MONOTONIC, &event, &timer);
+        itimerspec time{{0, 0}, {0, 1000000}};
+        timer_settime(timer, 0, &time, nullptr);
+        while (!calls) usleep(1000);
+        timer_delete(timer);
+        usleep(50000);
+      }`;
+    const compile = (name: string, text: string): string[] => {
+      writeFileSync(join(dir, 'a.cc'), text);
+      execFileSync('g++', [join(dir, 'a.cc'), '-O2', '-o', join(dir, name), '-lpthread', '-lrt']);
+      return [join(dir, name)];
+    };
+    const helper = await run({ command: compile('helper', timed('')), runs: 2, strict: true });
+    assert.equal(helper.failed, 0, JSON.stringify(helper.failures[0]?.outcome));
+    // What the timer called is the program's.
+    const called = await run({ command: compile('called', timed('pause();')), runs: 1, strict: true });
+    assert.deepEqual(called.failures[0]?.outcome, { kind: 'threads-left', threads: 1 });
+  });
+
   test('a program without any is fine, and the host own threads do not count', { skip: unseen }, async () => {
     const endings = ['', 'process.exit()', 'process.exitCode = 0; setImmediate(() => {})'];
     for (const program of endings) {

@@ -1,15 +1,16 @@
-//! The background thread of a sanitizer's runtime, such as ThreadSanitizer's. It runs until the process has gone, and no
-//! program can end it.
+//! Threads that the C library or a sanitizer's runtime (ThreadSanitizer) has for itself, and that no program can end. glibc
+//! has them for `timer_create` and `mq_notify` with `SIGEV_THREAD`, for `aio_read` and for `getaddrinfo_a`.
 
-use crate::{optional, task};
+use crate::task;
 
-/// Signals that no thread can block or that glibc keeps for itself, and SIGSYS, which the runtime leaves open on some
+/// Signals that no thread can block or that glibc keeps for itself, and SIGSYS, which a sanitizer leaves open on some
 /// systems: 9, 19, 31, 32, 33.
 const LEFT_OPEN: u64 = 1 << 8 | 1 << 18 | 1 << 30 | 1 << 31 | 1 << 32;
 
-/// Whether a thread whose start nobody saw is the runtime's own: it blocks all signals, to leave them to the program.
-pub fn owns(tid: i32) -> bool {
-    optional::has_sanitizer() && blocked(tid).is_some_and(|signals| signals | LEFT_OPEN == u64::MAX)
+/// Whether a thread whose start nobody saw is such a helper: it blocks all signals, to leave them to the program. A function
+/// that `SIGEV_THREAD` calls runs in a thread that blocks none.
+pub fn is_helper(tid: i32) -> bool {
+    blocked(tid).is_some_and(|signals| signals | LEFT_OPEN == u64::MAX)
 }
 
 fn blocked(tid: i32) -> Option<u64> {
