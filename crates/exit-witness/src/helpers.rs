@@ -7,8 +7,8 @@ use crate::task;
 /// systems: 9, 19, 31, 32, 33.
 const LEFT_OPEN: u64 = 1 << 8 | 1 << 18 | 1 << 30 | 1 << 31 | 1 << 32;
 
-/// Whether a thread whose start nobody saw is such a helper: it blocks all signals, to leave them to the program. A function
-/// that `SIGEV_THREAD` calls runs in a thread that blocks none.
+/// Whether a thread whose start nobody saw is such a helper: it blocks all signals, to leave them to the program. The thread
+/// in which `SIGEV_THREAD` calls a function of the program looks the same.
 pub fn is_helper(tid: i32) -> bool {
     blocked(tid).is_some_and(|signals| signals | LEFT_OPEN == u64::MAX)
 }

@@ -487,8 +487,12 @@ const rules: readonly Rule[] = [
       ];
       return parts.filter(Boolean).join(', ') || undefined;
     },
-    or: ({ mainUnseen, mainWaits }) =>
-      mainUnseen && mainWaits === 'unknown' ? { id: 'blocked', decide: DECIDED_BY_MAIN } : undefined,
+    or: ({ mainUnseen, mainWaits, awaitsEnd, halted, busy }) => {
+      if (mainUnseen && mainWaits === 'unknown') return { id: 'blocked', decide: DECIDED_BY_MAIN };
+      // A condition variable has no owner.
+      const unsure = !mainUnseen && mainWaits === 'thread' && !awaitsEnd && halted === undefined;
+      return unsure && busy === undefined ? { id: 'blocked', decide: DECIDED_BY_WAKER } : undefined;
+    },
   },
   {
     id: 'busy',

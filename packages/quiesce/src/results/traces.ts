@@ -717,7 +717,7 @@ const runsOwnPython = ({ interpreted = [] }: ThreadStack): boolean =>
   interpreted.length > 0 && !interpreted.some(isExecutorShutdown);
 
 const isExecutorShutdown = ({ name, file }: InterpretedFrame): boolean =>
-  name === '_do_shutdown' && file.endsWith('/asyncio/base_events.py');
+  /^(?:\w+\.)?_do_shutdown$/.test(name) && file.endsWith('/asyncio/base_events.py');
 
 /** Python joins its own threads only. */
 function joinsInPython(main: ThreadStack | undefined): boolean {
