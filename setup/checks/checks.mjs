@@ -81,6 +81,11 @@ export function checks(files) {
           ? (await import('./lowest-napi.mjs')).testLowestNapi()
           : { skipped: 1, skipReason: withoutCargo() },
     }),
+    patient(
+      cargo(['test', '--package', 'owned-runtime-napi', '--doc', '--no-default-features', 'register'], {
+        title: "owned-runtime-napi's install! without its features",
+      }),
+    ),
     // Compiler flags would rebuild everything in the shared target folder.
     patient(
       cargo(

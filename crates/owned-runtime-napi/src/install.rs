@@ -33,6 +33,18 @@ pub fn install(env: &Env, runtime: OwnedRuntime) -> Result<()> {
     listen_to_exit(env, move || runtime.close())
 }
 
+/// Node warns of the eleventh listener, whoever added the others. Those of the program itself still count up to its limit.
+fn make_room_for_listener(process: &Object<'_>) -> Result<()> {
+    let limit: Function<'_, (), f64> = process.get_named_property("getMaxListeners")?;
+    let limit = limit.apply(process.to_unknown(), ())?;
+    // 0 stands for any number.
+    if limit > 0.0 {
+        let set: Function<'_, f64, Unknown<'_>> = process.get_named_property("setMaxListeners")?;
+        set.apply(process.to_unknown(), limit + 1.0)?;
+    }
+    Ok(())
+}
+
 /// An event's name and its listener.
 type OnArguments<'a> = FnArgs<(String, Function<'a, (), ()>)>;
 
@@ -48,6 +60,7 @@ fn listen_to_exit(env: &Env, close: impl Fn() + 'static) -> Result<()> {
         Ok(())
     })?;
     let process: Object<'_> = global.get_named_property("process")?;
+    make_room_for_listener(&process)?;
     let on: Function<'_, OnArguments<'_>, Unknown<'_>> = process.get_named_property("on")?;
     on.apply(process.to_unknown(), FnArgs::from(("exit".to_owned(), close)))?;
     Ok(())

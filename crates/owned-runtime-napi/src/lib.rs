@@ -34,9 +34,9 @@
 //! A close drops all tasks and waits for the runtime's threads, 5 s at most unless
 //! [`with_stop_bound`](OwnedRuntime::with_stop_bound) says otherwise; if they don't end by then, that is reported on stderr. Where
 //! the env ends naturally, both Node's `exit` event and the cleanup hook close it: threads that don't end are waited for twice
-//! then, as the env takes away what they use. From then on nothing is settled and nothing is called back. A call that is made later (by an exit listener, or by a worker whose
-//! process is ending) stays unsettled, too: it neither rejects nor throws. The task of an async fn that is called then is kept
-//! until the process ends, since napi rejects the promise of a task that is dropped.
+//! then, as the env takes away what they use. From then on nothing is settled and nothing is called back. A call that is made
+//! later (by an exit listener, or by a worker whose process is ending) stays unsettled, too: it neither rejects nor throws. The
+//! task of an async fn that is called then is kept until the process ends, since napi rejects the promise of a task that is dropped.
 //!
 //! The bounds of all envs pass together at the end of the process, where the host leaves them to libc's handlers.
 //!
@@ -69,6 +69,12 @@
 //!
 //! Callbacks, promises and streams of an env share one queue and one thread-safe function. What comes together is handed over in
 //! one turn of the event loop, up to 1,000 at once; microtasks run after all of them.
+//!
+//! # Features
+//!
+//! - `async-fn`, on by default: `#[napi] async fn` and `env.spawn_future` run on the env's runtime, by napi's `async-runtime`. Without
+//!   it an addon has neither, and uses [`promise`].
+//! - `multi-thread`: `OwnedRuntime::with_worker_threads`.
 //!
 //! # Versions
 //!
@@ -128,7 +134,7 @@ macro_rules! install {
 }
 
 /// Makes every `#[napi] async fn` of this addon run on its env's runtime. Use it once in the addon, beside
-/// [`install!`].
+/// [`install!`]. Without the feature `async-fn` it does nothing.
 #[cfg(feature = "async-fn")]
 #[macro_export]
 macro_rules! register {
@@ -138,4 +144,18 @@ macro_rules! register {
             $crate::__register();
         }
     };
+}
+
+/// Without the feature `async-fn` it does nothing.
+///
+/// ```no_run
+/// use owned_runtime_napi::OwnedRuntime;
+///
+/// owned_runtime_napi::install!(OwnedRuntime::new("my-addon"));
+/// # fn main() {}
+/// ```
+#[cfg(not(feature = "async-fn"))]
+#[macro_export]
+macro_rules! register {
+    () => {};
 }

@@ -140,6 +140,19 @@ suite('owned-runtime-napi', { skip: ADDON !== undefined ? false : 'cargo is miss
         );
       });
 
+      test('a dozen addons leave room for as many listeners to exit as the program may add', async () => {
+        const source = `const { copyFileSync } = require('node:fs');
+          for (let i = 0; i < 12; i++) {
+            const copy = __dirname + '/${host}-copy' + i + '.node';
+            copyFileSync(${JSON.stringify(ADDON)}, copy);
+            require(copy);
+          }
+          // Two, as the host or the addon's first copy may have some.
+          for (let i = 0; i < 2; i++) process.on('exit', () => {});
+          setTimeout(() => console.log('no warning'), 50);`;
+        assert.deepEqual(await lines(source, { host }), ['no warning']);
+      });
+
       test('a stop by the addon rejects what is under way, and the process ends by itself', async () => {
         const source = `(async () => {
           const rejected = ({ message }) => console.log(message);

@@ -125,6 +125,24 @@ time.sleep(0.03 + {number} / 2000)
             self.assertEqual((done.returncode, done.stdout), (0, ""), done.stderr)
 
 
+class OtherThreads(TestCase):
+    def test_an_executor_that_blocks_ends_at_a_close(self):
+        self.assert_program(
+            """
+from concurrent.futures import ThreadPoolExecutor
+executor = ThreadPoolExecutor()
+calls = [executor.submit(addon.blocking_sleep, seconds) for seconds in (0, 1000)]
+calls[0].result()
+while not calls[1].running(): time.sleep(0.001)
+addon.close()
+print(type(calls[1].exception()).__name__)
+sys.exit(3)
+""",
+            "RuntimeClosed\n",
+            status=3,
+        )
+
+
 class Forks(TestCase):
     USE = """
 async def use():

@@ -73,6 +73,10 @@
 //! assert_eq!(my_library_ping(), -1);
 //! ```
 //!
+//! A library that may be initialised again calls `stop` in its shutdown function, or keeps a fresh value for each initialisation.
+//! A closed static stays closed even beyond `dlclose` and another `dlopen`: the library is mostly not unloaded, as the threads that
+//! have called it still have its thread-local values.
+//!
 //! # What to hold around a call
 //!
 //! | call | waits for | so its caller may hold |
@@ -100,6 +104,12 @@
 //! held in the parent, and the child can start it. A closed value stays closed. What the parent's tasks held stays as
 //! it is in the child: descriptors are open there until it execs or ends. This needs the C library's `fork()`: a child
 //! made by the bare system call must not use it.
+//!
+//! In a program whose `main` is Rust's, std itself takes a lock in each thread that starts or ends. If that happens in another
+//! thread at the moment of the fork, the child's first start waits for that lock forever. So neither start nor stop threads, those of
+//! a runtime included, while such a program forks. A host in C, Python or Node doesn't have that lock.
+//!
+//! Nor does anybody release a lock that a task held at the fork, in the child. `owned-runtime-pyo3` pauses its tasks while Python forks.
 //!
 //! # Versions
 //!

@@ -243,6 +243,9 @@ impl OwnedRuntime {
 
 /// Stops the runtime. An error of [`stop`](OwnedRuntime::stop) is written to stderr. On one of the runtime's own
 /// threads, the runtime is only asked to end, and nobody waits for it.
+///
+/// It waits for the whole bound again where an earlier stop was overdue. An owner that has waited long enough leaves the value
+/// in place, by [`mem::forget`](std::mem::forget).
 impl Drop for OwnedRuntime {
     fn drop(&mut self) {
         let error = match self.stop() {
