@@ -138,15 +138,20 @@ func TestPlantedViolations(t *testing.T) {
 			h.resumed = append(h.resumed, span{Name: "nem/lock/0", From: h.end - 3_000, To: h.end})
 		}},
 		{"a lock that comes back", "returned", returns("nem/lock/9", "/late")},
-		{"a lock for writers that comes back", "returned", returns("nem/rw/9", "/write/late")},
-		{"a leadership that comes back", "returned", returns("nem/election/9", "/1")},
-		{"an entry into a barrier that comes back", "returned", returns("nem/barrier/c", "/waiters/late")},
+		{"a lock that comes back under a key that its session uses again", "returned", func(_ *testing.T, h *history) {
+			key := "nem/lock/9/again"
+			h.claims = append(h.claims, span{Name: "nem/lock/9", Lease: "1", Key: key, Token: 1, From: 1, To: h.end + 1, Clean: true})
+			h.byKey[key] = []event{{Revision: last(h), Key: key, Version: 1, Lease: "1"}}
+		}},
 		{"a lock that comes back after it was taken twice", "returned", func(_ *testing.T, h *history) {
 			for at := 1.0; at <= 3; at += 2 {
 				h.claims = append(h.claims, span{Name: "nem/lock/9", Lease: "1", Key: "nem/lock/9/late", From: at, To: at + 1, Clean: true})
 			}
 			h.byKey["nem/lock/9/late"] = []event{{Revision: last(h), Key: "nem/lock/9/late", Version: 1, Lease: "1"}}
 		}},
+		{"a lock for writers that comes back", "returned", returns("nem/rw/9", "/write/late")},
+		{"a leadership that comes back", "returned", returns("nem/election/9", "/1")},
+		{"an entry into a barrier that comes back", "returned", returns("nem/barrier/c", "/waiters/late")},
 		{"a lock that nobody put", "returned", func(_ *testing.T, h *history) {
 			h.byKey["nem/lock/9/late"] = []event{{Revision: last(h), Key: "nem/lock/9/late", Version: 1, Lease: "none"}}
 		}},

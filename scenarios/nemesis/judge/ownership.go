@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"sort"
 	"strings"
 )
@@ -102,8 +101,8 @@ func returned(h *history, report func(string, ...any)) {
 				}
 			}
 			made := [2]float64{h.bounds.notBefore(e.Revision), h.bounds.notAfter(e.Revision)}
-			of := claimsOf(claims[name+" "+e.Lease], key, made[1])
-			if len(of) == 0 {
+			of, known := claimsOf(claims[name+" "+e.Lease], key, e.Revision)
+			if len(of) == 0 && !known {
 				report("%s was put at %d by nobody", key, e.Revision)
 				continue
 			}
@@ -128,29 +127,24 @@ func returned(h *history, report func(string, ...any)) {
 	}
 }
 
-// claimsOf returns the claims that a key that was made by some time may belong to. A session takes a key again once
-// nothing can bring it back, so a claim whose key isn't known had this one only if none that is known to have had it
-// began later.
-func claimsOf(claims []span, key string, made float64) []span {
-	var known []span
-	latest := math.Inf(-1)
-	for _, c := range claims {
-		if c.Key == key {
-			known = append(known, c)
-			if c.From <= made {
-				latest = math.Max(latest, c.From)
-			}
-		}
-	}
-	if strings.HasPrefix(key, "nem/election/") || len(known) == 0 {
-		return claims
+// claimsOf returns the claims that a key may belong to that was put at this revision, and whether any claim is known to have
+// had the key. Where that claim is known, it is the only one. A session uses a key again once its claim has ended, and in
+// elections its claims share one.
+func claimsOf(claims []span, key string, revision int64) (of []span, known bool) {
+	if strings.HasPrefix(key, "nem/election/") {
+		return claims, false
 	}
 	for _, c := range claims {
-		if c.Key == "" && c.From > latest {
-			known = append(known, c)
+		switch {
+		case c.Key == key && c.Token == revision:
+			return []span{c}, true
+		case c.Key == key:
+			known = true
+		case c.Key == "":
+			of = append(of, c)
 		}
 	}
-	return known
+	return of, known
 }
 
 // ownedBy returns the lock, election or barrier that a key belongs to; none for a fence, which owns nothing.

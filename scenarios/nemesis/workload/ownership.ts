@@ -104,7 +104,7 @@ async function hold<Owned extends Lock | Leadership>(
   const { session, name, kinds, acquire, resume, release } = acquisition;
   const { client, worker, history, random } = work;
   const lease = session.leaseId.toString(16);
-  const claim = { name, lease, worker, from: history.now(), to: 0, clean: false, key: '' };
+  const claim = { name, lease, worker, from: history.now(), to: 0, clean: false, key: '', token: 0n };
   let tookMs = 0;
   try {
     // If the call gives up, it takes another second to remove its key.
@@ -118,6 +118,7 @@ async function hold<Owned extends Lock | Leadership>(
     if (acquired === undefined) return;
     let owned = acquired;
     claim.key = Buffer.from(owned.key).toString();
+    claim.token = owned.revision;
     await relyOn(work, acquisition, owned, false);
     const first = owned;
     const resumed =
