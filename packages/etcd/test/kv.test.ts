@@ -109,7 +109,11 @@ overEachTransport('KV', (connect) => {
       await assert.rejects(etcd.put('k', '1', { ignoreValue: true }), invalid(/the value must be empty/));
       await assert.rejects(etcd.put('k', '1', { ignoreLease: true, lease: 7 }), invalid(/can't be combined/));
       await assert.rejects(etcd.put('k', '1', { lease: 7 }), refusal(StatusCode.NOT_FOUND, /it expired/));
-      await assert.rejects(etcd.put('k', '1', { lease: -7 }), invalid(/lease is -7/));
+      await assert.rejects(etcd.put('k', '1', { lease: -7 }), refusal(StatusCode.NOT_FOUND, /it expired/));
+      await assert.rejects(
+        etcd.put('k', '1', { lease: 2n ** 63n }),
+        invalid(/lease is 9223372036854775808n/),
+      );
       await assert.rejects(etcd.put('', '1'), invalid(/key is empty/));
       await assert.rejects(
         etcd.put('k', 7 as unknown as string),

@@ -569,8 +569,8 @@ overEachTransport('stm', (connect) => {
       /key is empty/,
     );
     await refused(
-      etcd.stm((stm) => stm.put('k', '', { lease: -1 })),
-      /lease is -1/,
+      etcd.stm((stm) => stm.put('k', '', { lease: 0.5 })),
+      /lease is 0.5/,
     );
     const { value: leaked } = await etcd.stm((stm) => ({ stm }));
     await refused(leaked.stm.get('k'), /the transaction is over/);

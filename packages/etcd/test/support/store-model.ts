@@ -298,15 +298,23 @@ function taken(txn: Txn<string, string>, branches: ReadonlyMap<unknown, boolean>
   );
 }
 
-/** Refuses transactions on which etcd crashes, like the client. */
-function checkCrash(ops: readonly Op<string, string>[]): void {
-  const all = flat(ops);
-  for (const op of all.filter(isPut)) {
-    if (!op.options.ignoreValue && !op.options.ignoreLease) continue;
-    const deletes = (other: Op<string, string>): boolean =>
-      other.type === 'delete' && isEndless(other.keys) && containing(other.keys)(op.key);
-    if (all.some(deletes)) refuse(REFUSED_BY_CLIENT);
+/**
+ * Refuses transactions on which etcd crashes, like the client: those that keep the value or lease of a key that a range
+ * without an end was deleted with before.
+ */
+function checkCrash(ops: readonly Op<string, string>[], before: readonly Contains[] = []): Contains[] {
+  const deleted = [...before];
+  for (const op of ops) {
+    if (op.type === 'delete' && isEndless(op.keys)) deleted.push(containing(op.keys));
+    if (op.type === 'put' && (op.options.ignoreValue || op.options.ignoreLease)) {
+      if (deleted.some((contains) => contains(op.key))) refuse(REFUSED_BY_CLIENT);
+    }
+    if (op.type === 'txn') {
+      const branches = [op.success ?? [], op.failure ?? []];
+      deleted.push(...branches.flatMap((branch) => checkCrash(branch, deleted)));
+    }
   }
+  return deleted;
 }
 
 function flat(ops: readonly Op<string, string>[]): Op<string, string>[] {
