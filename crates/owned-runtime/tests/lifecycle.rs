@@ -479,12 +479,14 @@ fn a_bound_for_one_call() {
     runtime.stop().unwrap();
 }
 
-/// Waits in its destructor until the sender is dropped.
-struct Slow(mpsc::Receiver<()>);
+/// Waits in its destructor until it is released. It doesn't wait by a channel, which needs the thread's local values in Rust 1.63.
+struct Slow(Arc<AtomicBool>);
 
 impl Drop for Slow {
     fn drop(&mut self) {
-        self.0.recv().ok();
+        while !self.0.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
@@ -496,12 +498,13 @@ thread_local! {
 #[test]
 fn the_bound_covers_thread_local_destructors() {
     let runtime = runtime("tls");
-    let (release, held) = mpsc::channel();
-    on(&runtime, async { SLOW.with(|slot| *slot.borrow_mut() = Some(Slow(held))) });
+    let released = Arc::new(AtomicBool::new(false));
+    let slow = Slow(released.clone());
+    on(&runtime, async { SLOW.with(|slot| *slot.borrow_mut() = Some(slow)) });
     let error = runtime.stop_within(SHORT).unwrap_err();
     assert!(matches!(error, StopError::Overdue { .. }), "{error}");
     assert!(matches!(runtime.start(), Err(StartError::Overdue { .. })));
-    drop(release);
+    released.store(true, Ordering::Relaxed);
     stop_again(&runtime);
     assert_eq!(on(&runtime, async { 1 }), 1);
     runtime.stop().unwrap();
@@ -516,10 +519,11 @@ fn the_bound_covers_destructors_of_c() {
         drop(unsafe { Box::from_raw(held.cast::<Slow>()) });
     }
     let runtime = runtime("tls-c");
-    let (release, held) = mpsc::channel();
+    let released = Arc::new(AtomicBool::new(false));
+    let held = Slow(released.clone());
     on(&runtime, async {
         let mut key = 0;
-        let slow_one = Box::into_raw(Box::new(Slow(held)));
+        let slow_one = Box::into_raw(Box::new(held));
         // SAFETY: the key is written before it is used, and its destructor takes this value.
         unsafe {
             assert_eq!(libc::pthread_key_create(&mut key, Some(slow)), 0);
@@ -527,7 +531,7 @@ fn the_bound_covers_destructors_of_c() {
         }
     });
     assert!(matches!(runtime.stop_within(SHORT), Err(StopError::Overdue { .. })));
-    drop(release);
+    released.store(true, Ordering::Relaxed);
     stop_again(&runtime);
 }
 
