@@ -187,7 +187,12 @@ describe('startEtcd', () => {
           const control = new AbortController();
           const starting = startEtcd({ signal: control.signal });
           setTimeout(() => control.abort(new Error('no longer')), ms);
-          await assert.rejects(starting, /no longer/);
+          const started = await starting.catch((error: unknown) => {
+            assert.match(String(error), /no longer/);
+          });
+          // A fast machine has started it in the longer times.
+          assert.ok(started === undefined || ms > 5, `started within ${ms} ms`);
+          await started?.stop();
           assert.deepEqual(readdirSync(dir), []);
           await eventually('all of it goes', () => commandsWith(dir).length === 0);
         }
