@@ -147,7 +147,7 @@ export class Fence {
           persist((bound) => this.#session.space.txn(txn, bound), ended, { progress }),
           ended,
         );
-        if (succeeded && !this.#uncertain) this.#isGone();
+        if (succeeded && !this.#uncertain) this.#reportGone();
       }
       if (this.#uncertain) void this.#sweep();
     } catch (error) {
@@ -165,7 +165,7 @@ export class Fence {
     await unlessAborted(put, ended).catch(() => {});
   }
 
-  #isGone(): void {
+  #reportGone(): void {
     const gone = this.#gone;
     this.#gone = undefined;
     gone?.();

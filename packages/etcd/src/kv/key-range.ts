@@ -174,6 +174,14 @@ export function ownBytes(bytes: Bytes): Uint8Array {
 }
 
 /**
+ * The same for a key or a range. A `KeyRange` has copies already.
+ * @internal
+ */
+export function ownKeys(keys: Keys): Keys {
+  return keys instanceof KeyRange ? keys : ownBytes(keys);
+}
+
+/**
  * A copy of a range, for the same reason as {@link ownBytes}.
  * @internal
  */

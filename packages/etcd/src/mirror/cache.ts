@@ -12,7 +12,7 @@ import {
   StoreReplacedError,
 } from '../errors.js';
 import { jsonOf } from '../json.js';
-import { allKeys, type Bytes, KeyRange, type Keys, ownBytes, toKey } from '../kv/key-range.js';
+import { allKeys, type Bytes, type Keys, ownKeys, toKey, toRange } from '../kv/key-range.js';
 import { KeyValue } from '../rpc/messages/key-value.js';
 import { LinkedSignal } from '../util/abort/linked-signal.js';
 import { toInt64 } from '../util/int64.js';
@@ -127,7 +127,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
     if (by !== opening)
       throw invalidArgument('a cache is made by Cache.open(): write await Cache.open(etcd, keys)');
     this.#store = store;
-    this.#keys = keys instanceof KeyRange ? keys : ownBytes(keys);
+    this.#keys = ownKeys(keys);
     this.#bounds = boundsOf(keys);
     this.#mirror = new Mirror(store, keys, options, (revision, reason) => this.#connection(revision, reason));
   }
@@ -267,8 +267,7 @@ export class Cache extends EventEmitter<CacheEvents> implements AsyncDisposable 
    * keys has changed since, and there are as many.
    */
   async #compare(wanted: bigint): Promise<void> {
-    const first = this.#keys instanceof KeyRange ? this.#keys.key : this.#keys;
-    const now = await this.#store.range(first, { countOnly: true, timeoutMs: PROGRESS_MS });
+    const now = await this.#store.range(toRange(this.#keys).key, { countOnly: true, timeoutMs: PROGRESS_MS });
     // To compare, etcd reads all keys of the range.
     if (now.revision < wanted) return;
     const [shown, entries, { size }] = [this.#revision, this.#entries, this.#entries];

@@ -11,7 +11,7 @@ import {
   UnavailableError,
 } from '../errors.js';
 import { answer } from '../json.js';
-import { type Bytes, KeyRange, type Keys, ownBytes, toRange } from '../kv/key-range.js';
+import { type Bytes, type Keys, ownKeys, toRange } from '../kv/key-range.js';
 import { reopenMs } from '../rpc/backoff.js';
 import type { KeyValue } from '../rpc/messages/key-value.js';
 import { type CallControl, callControl } from '../rpc/rpc.js';
@@ -143,7 +143,7 @@ export class Mirror<Entry = KeyValue> implements AsyncIterable<MirrorChange<Entr
     mirrorOptions.check(options);
     checkArgument('onConnection', aFunction(), onConnection);
     this.#store = store;
-    this.#keys = keys instanceof KeyRange ? keys : ownBytes(keys);
+    this.#keys = ownKeys(keys);
     this.#options = options;
     this.#onConnection = (...given) => runApart(() => onConnection(...given));
     this.#changes = new OneLoop(new Leavable(this.#follow(), () => this.close()), 'mirror');
